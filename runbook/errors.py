@@ -1,0 +1,224 @@
+"""Every error runbook raises on purpose; each says whose fault it is and what to do next.
+
+RunbookError
+├── ConfigError            the site is wrong: all faults at once (exit 2)
+│   ├── FileFaults         a file of the site cannot be read as YAML
+│   └── CalendarFaults     the files in calendar/ say something that cannot be
+├── UsageError             the command line is wrong (exit 2)
+├── CalendarError          the calendar data or its library failed
+├── StoreError
+│   ├── StoreBusy          another process held the database past the busy time-out
+│   ├── StoreNewer         the database was written by a newer runbook
+│   └── AlreadyRunning     a live daemon holds this database
+├── GatewayError           OpenAlgo or the broker behind it
+│   ├── GatewayUnreachable nothing answers at the address (down, refused, time-out, DNS)
+│   ├── GatewayRejected    OpenAlgo refused the request as malformed (400, old server, wrong path)
+│   ├── AuthError
+│   │   ├── WrongKey       the API key is not OpenAlgo's (search answers 403 too)
+│   │   ├── BrokerSessionGone  the key is right, nobody has logged in to the broker today
+│   │   └── AccessUnknown  403, and the deciding search gave no answer: one of the two above
+│   ├── Banned             this host's address is banned by OpenAlgo
+│   ├── RateLimited        429, or the broker's own limit
+│   ├── BrokerTokenDead    OpenAlgo is up, the broker refuses its token
+│   ├── BrokerTrouble      the broker behind OpenAlgo failed (HTML 502, empty answer)
+│   ├── SymbolUnknown      the symbol is not in the master contract (or it is being reloaded)
+│   └── BadAnswer          an answer that is not what OpenAlgo sends (HTML, wrong shape, no status)
+├── StreamError            the WebSocket: refused, closed, rejected
+│   ├── StreamClosed
+│   └── StreamRejected     an error frame: code and message
+├── BadTick                a tick without a usable price
+├── SendFailed             a notification was not accepted
+└── JobFailed / Skip       raised by steps (also importable from `runbook`)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runbook.fault import Document, Fault
+
+
+class RunbookError(Exception):
+    """Something went wrong in runbook."""
+
+    hint: str | None = None
+    permanent: ClassVar[bool] = False  # True: retrying the same thing has no point
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0])
+        if hint is not None:
+            self.hint = hint
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ConfigError(RunbookError):
+    """The site is wrong; `faults` holds everything that is, and the text lists it one to a line."""
+
+    hint = "`runbook config check` lists all faults again"
+    permanent = True
+
+    def __init__(self, faults: Iterable[Fault], *, hint: str | None = None) -> None:
+        self.faults: tuple[Fault, ...] = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults), hint=hint)
+
+
+class FileFaults(ConfigError):
+    """A file of the site cannot be read; `document` is what could be, to look for further faults in."""
+
+    def __init__(self, faults: Iterable[Fault], document: Document | None = None) -> None:
+        super().__init__(faults)
+        self.document = document
+
+
+class CalendarFaults(ConfigError):
+    """The calendar files say something that cannot be."""
+
+
+class UsageError(RunbookError):
+    """The command cannot be understood."""
+
+    permanent = True
+
+
+class CalendarError(RunbookError):
+    """The calendar could not be computed."""
+
+
+class StoreError(RunbookError):
+    """The database could not be used."""
+
+
+class StoreBusy(StoreError):
+    """The database stayed locked by another process."""
+
+    hint = "close the program that holds the file (a database browser, a backup), or wait; nothing was lost"
+
+
+class StoreNewer(StoreError):
+    """The database was written by a newer runbook."""
+
+    hint = "install the newer runbook again, or give this one another `database:`"
+    permanent = True
+
+
+class AlreadyRunning(StoreError):
+    """A live runbook daemon holds this database."""
+
+    hint = "`runbook status` shows it; stop it first, or use another `database:`"
+    permanent = True
+
+
+class GatewayError(RunbookError):
+    """OpenAlgo did not do what was asked."""
+
+
+class GatewayUnreachable(GatewayError):
+    """Nothing answers at OpenAlgo's address."""
+
+    hint = "is the openalgo unit running? `systemctl status openalgo`; check `openalgo.url`"
+
+
+class GatewayRejected(GatewayError):
+    """OpenAlgo refused the request."""
+
+    hint = "check the OpenAlgo version; runbook speaks /api/v1 of OpenAlgo 1.0.0.41 and later"
+    permanent = True
+
+
+class AuthError(GatewayError):
+    """OpenAlgo answered 403."""
+
+
+class WrongKey(AuthError):
+    """The OpenAlgo API key is wrong."""
+
+    hint = "copy the key again from OpenAlgo's API Key page into OPENALGO_API_KEY; a regenerated key kills the old one"
+    permanent = True
+
+
+class BrokerSessionGone(AuthError):
+    """The API key is right, but OpenAlgo has no broker session."""
+
+    hint = "log in to the broker on the OpenAlgo dashboard"
+
+
+class AccessUnknown(AuthError):
+    """OpenAlgo answered 403, and nothing answered whether the key or the broker session is the reason."""
+
+    hint = "log in to the broker on the OpenAlgo dashboard; if that is done, check the API key"
+
+
+class Banned(AuthError):
+    """OpenAlgo has banned this host's address."""
+
+    hint = "unban the address on OpenAlgo's Security page; a ban is permanent until then"
+    permanent = True
+
+
+class RateLimited(GatewayError):
+    """Too many requests."""
+
+    hint = "lower `rest.max_per_hour`, or stop other programs that ask the same broker for quotes"
+
+
+class BrokerTokenDead(GatewayError):
+    """OpenAlgo answers, but the broker refuses its token."""
+
+    hint = "log in to the broker again on the OpenAlgo dashboard: its token has expired"
+
+
+class BrokerTrouble(GatewayError):
+    """The broker behind OpenAlgo failed."""
+
+    hint = "see the broker's status page; OpenAlgo itself answers"
+
+
+class SymbolUnknown(GatewayError):
+    """OpenAlgo does not know the symbol."""
+
+    hint = "check the symbol and its exchange (NIFTY is on NSE_INDEX); around a login the master contract is reloaded"
+
+
+class BadAnswer(GatewayError):
+    """The answer is not what OpenAlgo sends."""
+
+    hint = "is `openalgo.url` OpenAlgo, and not another program or a proxy's error page?"
+
+
+class StreamError(RunbookError):
+    """The WebSocket could not be used."""
+
+
+class StreamClosed(StreamError):
+    """The WebSocket is closed."""
+
+    hint = "restart the openalgo unit when REST answers and the stream is refused"
+
+
+class StreamRejected(StreamError):
+    """OpenAlgo's stream answered with an error."""
+
+    def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{code}: {message}", hint=hint)
+        self.code = code
+
+
+class BadTick(RunbookError):
+    """A tick without a usable price."""
+
+
+class SendFailed(RunbookError):
+    """The notification was not accepted."""
+
+
+class JobFailed(RunbookError):
+    """A step could not do its work."""
+
+
+class Skip(RunbookError):
+    """A step had nothing to do."""

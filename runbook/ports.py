@@ -1,0 +1,169 @@
+"""All that runbook asks of the world, on one page. Doors in `adapters/` implement these; nouns never see a door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Protocol
+
+from runbook.budget import Budget
+from runbook.feed.events import StreamEvent
+from runbook.market import Instrument, Quote
+
+
+class GatewayMode(StrEnum):
+    """The one global switch of OpenAlgo: where an order sent to it would go."""
+
+    LIVE = "live"
+    ANALYZE = "analyze"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A row of the master contract, as `search` gives it. `expiry` is None for what does not expire."""
+
+    instrument: Instrument
+    name: str
+    kind: str  # OpenAlgo's instrumenttype: FUT, CE, PE, EQ, AMXIDX ...
+    expiry: date | None
+    lot_size: int
+    tick_size: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A row of the trade book. `price` is in rupees, `quantity` in units; `time` is what the gateway printed.
+
+    `at` is the instant `time` means, where it can be told: analyzer stamps are IST, a live stamp may lack its date.
+    """
+
+    order_id: str
+    instrument: Instrument
+    action: str  # BUY | SELL
+    quantity: int
+    price: float
+    product: str
+    time: str
+    at: datetime | None
+    strategy: str | None = None  # live books carry none
+    trade_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A row of the position book; quantity 0 is a position closed today. `pnl` is the gateway's own figure."""
+
+    instrument: Instrument
+    product: str
+    quantity: int
+    average_price: float
+    ltp: float
+    pnl: float
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A row of the order book."""
+
+    order_id: str
+    instrument: Instrument
+    action: str
+    quantity: int
+    status: str  # open | trigger pending | complete | cancelled | rejected
+    product: str
+    time: str
+    strategy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PositionBook:
+    """The position book; `mode` is what the answer itself is tagged with. `pnl_today` only where the gateway gives a total."""
+
+    mode: GatewayMode
+    rows: tuple[Position, ...]
+    pnl_today: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """The newest candle; `start` is exchange time, the only one REST gives."""
+
+    start: datetime
+    close: float
+
+
+class Gateway(Protocol):
+    """OpenAlgo over REST, read-only. Each call takes a Budget and raises a GatewayError that names the fault.
+
+    Empty with success is not an answer where content is due: funds `{}` raises BrokerTokenDead.
+    """
+
+    def health(self, budget: Budget) -> str:
+        """The status word of /health/status; needs no key, proves only that the server is up."""
+        ...
+
+    def ping(self, budget: Budget) -> str:
+        """The broker's name; proves server, key and a broker session row, never the broker itself."""
+        ...
+
+    def mode(self, budget: Budget) -> GatewayMode: ...
+    def quote(self, instrument: Instrument, budget: Budget) -> Quote: ...
+    def quotes(
+        self, instruments: Sequence[Instrument], budget: Budget
+    ) -> tuple[tuple[Quote, ...], tuple[tuple[Instrument, str], ...]]:
+        """One multiquotes call for at most 50 names: (quotes, (name, fault) for each that has none)."""
+        ...
+
+    def funds(self, budget: Budget) -> Mapping[str, float]: ...
+    def orders(self, budget: Budget) -> tuple[GatewayMode, tuple[Order, ...]]: ...
+    def trades(self, budget: Budget) -> tuple[GatewayMode, tuple[Fill, ...]]: ...
+    def positions(self, budget: Budget) -> PositionBook: ...
+    def search(self, query: str, exchange: str, budget: Budget) -> tuple[Listing, ...]: ...
+    def last_candle(self, instrument: Instrument, day: date, budget: Budget) -> Candle | None:
+        """The newest 1-minute candle of `day`, or None when the broker gave none."""
+        ...
+
+
+class TickStream(Protocol):
+    """OpenAlgo's WebSocket: one connection at a time, each with a generation number of its own."""
+
+    def connect(self, generation: int, instruments: Sequence[Instrument], emit: Callable[[StreamEvent], None]) -> None:
+        """Begin to connect, authenticate and subscribe in a thread of its own; everything that happens is emitted."""
+        ...
+
+    def resubscribe(self) -> None:
+        """Authenticate again and subscribe all on the open socket (cures a broker re-login); emits Subscribed."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection and emit nothing more of its generation; never blocks longer than 5 s."""
+        ...
+
+
+class Delivery(StrEnum):
+    """What became of one send to one channel. UNKNOWN: it may have arrived."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    MISCONFIGURED = "misconfigured"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a person reads: plain text; a door escapes it for its channel and cuts it to the channel's length."""
+
+    title: str
+    body: str
+
+
+class Notifier(Protocol):
+    """Sends one message to one channel, and says what became of it; never raises for a channel's failure."""
+
+    def send(self, channel: str, message: Message, timeout: float) -> tuple[Delivery, str]:
+        """(what became of it, why in one line without secrets); blocks at most `timeout` real seconds."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,178 @@
+"""Runs: how an occurrence ends, and what late, missed, skipped and abandoned mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from runbook.alert import Cause
+from runbook.errors import JobFailed, RunbookError, Skip
+from runbook.job import Found, JobSpec, Key, Occurrence, Verdict
+
+
+class State(StrEnum):
+    """Where an occurrence stands. All but PLANNED and RUNNING are final, and each final row has a reason."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    ABANDONED = "abandoned"
+    MISSED = "missed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self not in (State.PLANNED, State.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt at an occurrence, ended. `again_at` is given when the occurrence is to be tried once more."""
+
+    key: Key
+    n: int
+    actor: str
+    started: datetime
+    ended: datetime
+    outcome: State
+    verdict: Verdict | None
+    reason: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    hint: str | None = None
+    error_class: str | None = None
+    again_at: datetime | None = None
+    tell: tuple[str, tuple[str, ...]] | None = None
+    causes: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt under way."""
+
+    occurrence: Occurrence
+    n: int
+    actor: str
+    started: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt as the ledger keeps it; `ended` is None while it runs."""
+
+    n: int
+    actor: str
+    started: datetime
+    ended: datetime | None
+    outcome: State | None
+    verdict: Verdict | None
+    reason: str
+    hint: str | None
+    facts: dict[str, Any]
+    error_class: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One occurrence as the ledger keeps it, with its attempts in order."""
+
+    occurrence: Occurrence
+    repeating: bool
+    state: State
+    verdict: Verdict | None
+    reason: str
+    config_hash: str
+    tries: tuple[Try, ...] = field(default=())
+
+    @property
+    def key(self) -> Key:
+        return self.occurrence.key
+
+    @property
+    def last(self) -> Try | None:
+        return self.tries[-1] if self.tries else None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A planned occurrence whose time changed with the calendar or the configuration."""
+
+    key: Key
+    was: datetime
+    now: datetime
+
+
+def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: Found | BaseException | None) -> Run:
+    """What an attempt came to. Nothing is lost: an exception of any kind becomes a row with its class and text."""
+    occurrence = attempt.occurrence
+    error_class = hint = None
+    facts: Mapping[str, Any] = {}
+    verdict: Verdict | None = None
+    match result:
+        case Skip():
+            outcome, reason, hint = State.SKIPPED, str(result), result.hint
+        case RunbookError():
+            outcome, reason, hint, error_class = State.FAILED, str(result), result.hint, type(result).__name__
+            verdict = Verdict.UNKNOWN
+        case BaseException():
+            text = str(result).strip().splitlines()
+            outcome, error_class, verdict = State.FAILED, type(result).__name__, Verdict.UNKNOWN
+            reason = f"{error_class}: {text[0] if text else 'no message'}"
+        case Found():
+            outcome, verdict, reason, facts, hint = (
+                State.SUCCEEDED,
+                result.verdict,
+                result.summary,
+                result.facts,
+                result.hint,
+            )
+        case None:
+            outcome, verdict, reason = State.SUCCEEDED, Verdict.OK, "done"
+        case _:
+            outcome, verdict, error_class = State.FAILED, Verdict.UNKNOWN, "TypeError"
+            reason = f"the step returned {type(result).__name__}; accepted: Found(...) or None"
+    again = None
+    if job.repeat_until_ok is not None and verdict is not Verdict.OK and outcome is not State.SKIPPED:
+        again = ended + job.repeat_until_ok
+        again = again if again <= occurrence.latest_start else None
+    tell = result.tell if isinstance(result, Found) else None
+    causes = result.causes if isinstance(result, Found) else ()
+    return Run(
+        occurrence.key, attempt.n, attempt.actor, attempt.started, ended, outcome, verdict, reason, facts, hint, error_class,
+        again, tell, causes,
+    )  # fmt: skip
+
+
+def overran(job: JobSpec, attempt: Attempt, now: datetime) -> Run:
+    """An attempt that used up its time: its thread is left behind, its slot is free at once."""
+    reason = f"still running after {job.timeout:g} s; given up, whatever it may yet do does not count"
+    again = now + job.repeat_until_ok if job.repeat_until_ok is not None else None
+    if again is not None and again > attempt.occurrence.latest_start:
+        again = None
+    return Run(
+        attempt.occurrence.key, attempt.n, attempt.actor, attempt.started, now, State.TIMED_OUT, Verdict.UNKNOWN, reason,
+        hint=f"raise `timeout:` of {job.name} if it needs longer", error_class="Overrun", again_at=again,
+    )  # fmt: skip
+
+
+def abandoned(attempt: Attempt, now: datetime) -> Run:
+    """An attempt whose process is gone."""
+    reason = "the runbook process ended while this ran; how far it came is not known"
+    return Run(
+        attempt.occurrence.key, attempt.n, attempt.actor, attempt.started, now, State.ABANDONED, Verdict.UNKNOWN, reason
+    )
+
+
+def missed_reason(occurrence: Occurrence, down: tuple[datetime, datetime] | None, zone_text: str) -> str:
+    """Why a row was missed: runbook was down over its window, or it was held up; `zone_text` is the latest start as text."""
+    if down and down[0] <= occurrence.due <= down[1]:
+        return f"runbook was not running; latest start was {zone_text}"
+    return f"not started by its latest start, {zone_text}"
+
+
+__all__ = ["Attempt", "JobFailed", "Run", "State", "abandoned", "missed_reason", "overran", "settle"]

@@ -1,0 +1,182 @@
+"""Sessions and phases of an exchange, and where the knowledge of them ends."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+INDIA = ZoneInfo("Asia/Kolkata")
+
+
+class DayStatus(StrEnum):
+    """What is known of a calendar day. UNKNOWN is an answer of its own: never open, never closed."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"
+
+
+class PhaseName(StrEnum):
+    """The part of a trading day; only CONTINUOUS promises ticks."""
+
+    PRE_OPEN = "pre_open"
+    CONTINUOUS = "continuous"
+    CLOSING_AUCTION = "closing_auction"
+    POST_CLOSE = "post_close"
+    BREAK = "break"  # between two intervals of a split session
+    SHUT = "shut"
+
+
+class Confidence(StrEnum):
+    """How well a statement of the calendar is founded."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase; `start` and `end` are aware datetimes, end exclusive."""
+
+    name: PhaseName
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One trading session. `date` is the exchange's session date; all times are aware.
+
+    `intervals` are the stretches of continuous trading, in order: one, or several on a split day. `open` and `close`,
+    which anchors count from, are the first start and the last end.
+    """
+
+    exchange: str
+    date: date
+    intervals: tuple[tuple[datetime, datetime], ...]
+    phases: tuple[Phase, ...] = ()
+    name: str = "regular"
+    source: str = ""
+    confidence: Confidence = Confidence.HIGH
+    note: str = ""
+    zone: ZoneInfo = INDIA  # in which the exchange's clock times, such as "16:30", are meant
+
+    @property
+    def open(self) -> datetime:
+        return self.intervals[0][0]
+
+    @property
+    def close(self) -> datetime:
+        return self.intervals[-1][1]
+
+    def phase_at(self, instant: datetime) -> PhaseName:
+        """The phase `instant` falls in; SHUT outside all of them."""
+        for phase in self.phases:
+            if phase.start <= instant < phase.end:
+                return phase.name
+        for start, end in self.intervals:
+            if start <= instant < end:
+                return PhaseName.CONTINUOUS
+        if self.open <= instant < self.close:
+            return PhaseName.BREAK
+        return PhaseName.SHUT
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What the calendar says of one date, and why. `session` is given exactly when the status is OPEN."""
+
+    date: date
+    status: DayStatus
+    reason: str
+    sources: tuple[str, ...] = ()
+    confidence: Confidence = Confidence.HIGH
+    session: Session | None = None
+    note: str = ""
+
+
+def day_to_row(day: Day) -> dict[str, Any]:
+    """`day` as plain values for JSON or a table, times as ISO 8601 in UTC."""
+    session = day.session
+    return {
+        "date": day.date.isoformat(),
+        "status": day.status.value,
+        "reason": day.reason,
+        "intervals": [[a.isoformat(), b.isoformat()] for a, b in session.intervals] if session else [],
+        "phases": [[p.name.value, p.start.isoformat(), p.end.isoformat()] for p in session.phases] if session else [],
+        "name": session.name if session else "",
+        "sources": list(day.sources),
+        "confidence": day.confidence.value,
+        "note": day.note,
+    }
+
+
+def day_from_row(row: Mapping[str, Any], exchange: str, zone: ZoneInfo) -> Day:
+    """The Day that `day_to_row` made `row` of; exchange and zone are the calendar's."""
+    day = date.fromisoformat(row["date"])
+    status, confidence = DayStatus(row["status"]), Confidence(row["confidence"])
+    sources, note = tuple(row["sources"]), row["note"]
+    session = None
+    if row["intervals"]:
+        intervals = tuple((datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in row["intervals"])
+        phases = tuple(
+            Phase(PhaseName(name), datetime.fromisoformat(a), datetime.fromisoformat(b)) for name, a, b in row["phases"]
+        )
+        source = "; ".join(sources)
+        session = Session(exchange, day, intervals, phases, row["name"], source, confidence, note, zone)
+    return Day(day, status, row["reason"], sources, confidence, session, note)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCalendar:
+    """The days of one exchange. Past `known_until`, and wherever no row says more, the answer is UNKNOWN."""
+
+    exchange: str
+    zone: ZoneInfo
+    known_until: date
+    days: dict[date, Day] = field(repr=False)
+    _opens: tuple[datetime, ...] = field(init=False, repr=False)
+    _sessions: tuple[Session, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        held = sorted((d.session for d in self.days.values() if d.session), key=lambda s: s.open)
+        object.__setattr__(self, "_sessions", tuple(held))
+        object.__setattr__(self, "_opens", tuple(s.open for s in held))
+
+    def day(self, day: date) -> Day:
+        """What is known of `day`; never raises."""
+        if found := self.days.get(day):
+            return found
+        if day > self.known_until:
+            return Day(day, DayStatus.UNKNOWN, f"the calendar of {self.exchange} is known until {self.known_until}")
+        return Day(day, DayStatus.UNKNOWN, f"no row for this day in the calendar of {self.exchange}")
+
+    def span(self, first: date, last: date) -> Iterator[Day]:
+        """Each day from `first` to `last`, both included."""
+        while first <= last:
+            yield self.day(first)
+            first += timedelta(days=1)
+
+    def today(self, now: datetime) -> date:
+        """The date at the exchange at `now`."""
+        return now.astimezone(self.zone).date()
+
+    def session_at(self, now: datetime) -> Session | None:
+        """The newest session that has opened by `now`, or None before the first."""
+        i = bisect_right(self._opens, now)
+        return self._sessions[i - 1] if i else None
+
+    def next_session(self, now: datetime) -> Session | None:
+        """The first session that opens after `now`; None where knowledge ends (ask `day` for why)."""
+        i = bisect_right(self._opens, now)
+        return self._sessions[i] if i < len(self._sessions) else None
+
+    def sessions(self, first: date, last: date) -> Iterable[Session]:
+        """The sessions dated from `first` to `last`, both included."""
+        return (s for s in self._sessions if first <= s.date <= last)
