@@ -1,0 +1,52 @@
+"""The session table: what the calendar's child computed, with where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, delete, select
+
+from runbook.adapters.store.schema import calendar_day, calendar_source
+from runbook.session import SessionCalendar, day_from_row, day_to_row
+
+
+class Calendars:
+    """The book of sessions within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._c = connection
+
+    def keep(self, calendar: SessionCalendar, provenance: Mapping[str, Any], now: datetime) -> None:
+        """Replace what is held of this exchange."""
+        name = calendar.exchange
+        self._c.execute(delete(calendar_day).where(calendar_day.c.exchange == name))
+        self._c.execute(delete(calendar_source).where(calendar_source.c.exchange == name))
+        rows = [
+            {"exchange": name, "date": d.date, "status": d.status, "row": day_to_row(d)} for d in calendar.days.values()
+        ]
+        if rows:
+            self._c.execute(calendar_day.insert(), rows)
+        self._c.execute(
+            calendar_source.insert().values(
+                exchange=name, zone=calendar.zone.key, known_until=calendar.known_until,
+                provenance=dict(provenance), computed_at=now,
+            )
+        )  # fmt: skip
+
+    def load(self, exchange: str) -> SessionCalendar | None:
+        """The calendar of one exchange, or None when it was never computed."""
+        source = self._c.execute(select(calendar_source).where(calendar_source.c.exchange == exchange)).one_or_none()
+        if source is None:
+            return None
+        rows = self._c.execute(select(calendar_day.c.row).where(calendar_day.c.exchange == exchange)).scalars()
+        zone = ZoneInfo(source.zone)
+        days = {day.date: day for day in (day_from_row(row, exchange, zone) for row in rows)}
+        return SessionCalendar(exchange, zone, source.known_until, days)
+
+    def provenance(self, exchange: str) -> tuple[datetime, date, dict[str, Any]] | None:
+        """(computed at, known until, where from) of one exchange."""
+        row = self._c.execute(select(calendar_source).where(calendar_source.c.exchange == exchange)).one_or_none()
+        return None if row is None else (row.computed_at, row.known_until, row.provenance)

@@ -1,0 +1,42 @@
+"""The feed's own rows: one per change of mode, one sample a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from runbook.adapters.store.schema import feed_event, feed_sample
+from runbook.day import FeedChange, FeedSample
+
+
+class FeedLog:
+    """The book of the feed within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._c = connection
+
+    def change(self, session: date, change: FeedChange) -> None:
+        self._c.execute(
+            feed_event.insert().values(
+                session=session, at=change.at, from_mode=change.was, to_mode=change.now, reason=change.reason,
+                hint=change.hint, evidence=dict(change.evidence),
+            )
+        )  # fmt: skip
+
+    def sample(self, session: date, at: datetime, data: Mapping[str, Any]) -> None:
+        """Totals of the session so far; a second one for the same minute takes its place."""
+        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
+        row = dialect.insert(feed_sample).values(session=session, at=at, data=dict(data))
+        self._c.execute(row.on_conflict_do_update(index_elements=["session", "at"], set_={"data": dict(data)}))
+
+    def changes(self, session: date) -> list[FeedChange]:
+        rows = self._c.execute(select(feed_event).where(feed_event.c.session == session).order_by(feed_event.c.id))
+        return [FeedChange(r.at, r.from_mode, r.to_mode, r.reason, r.hint, r.evidence) for r in rows]
+
+    def samples(self, session: date) -> list[FeedSample]:
+        rows = self._c.execute(select(feed_sample).where(feed_sample.c.session == session).order_by(feed_sample.c.at))
+        return [FeedSample(r.at, r.data) for r in rows]

@@ -1,0 +1,191 @@
+"""Occurrences and attempts: planned ahead, claimed by one, settled once, never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from runbook.adapters.store.schema import attempt, occurrence
+from runbook.job import Key, Occurrence, Verdict
+from runbook.run import Attempt, Entry, Moved, Run, State, Try
+
+
+class Ledger:
+    """The book of occurrences within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._c = connection
+
+    def plan(self, rows: Sequence[tuple[Occurrence, bool]], config_hash: str) -> list[Moved]:
+        """Write down what is to happen; rows that are there stay, and those still planned move to their new times."""
+        if not rows:
+            return []
+        sessions = {o.key.session for o, _ in rows}
+        held = {
+            (r.session, r.job, r.slot): r
+            for r in self._c.execute(select(occurrence).where(occurrence.c.session.in_(sessions)))
+        }
+        new, moved = [], []
+        for o, repeating in rows:
+            old = held.get((o.key.session, o.key.job, o.key.slot))
+            if old is None:
+                new.append(_columns(o) | {"repeating": repeating, "state": State.PLANNED, "config_hash": config_hash})
+            elif old.state == State.PLANNED and (old.planned_at, old.latest_start, old.deadline) != (
+                o.planned, o.latest_start, o.deadline,
+            ):  # fmt: skip
+                if old.planned_at != o.planned:
+                    moved.append(Moved(o.key, old.planned_at, o.planned))
+                times = _columns(o) if old.due_at == old.planned_at else _columns(o) | {"due_at": old.due_at}
+                self._c.execute(update(occurrence).where(_is(o.key), occurrence.c.state == State.PLANNED).values(times))
+        if new:
+            dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
+            self._c.execute(dialect.insert(occurrence).on_conflict_do_nothing(), new)
+        return moved
+
+    def cancel(self, keep: Iterable[Key], sessions: Iterable[date], reason: str) -> int:
+        """Cancel what is still planned in `sessions` and no longer wanted (a day that closed, a job taken out)."""
+        wanted = set(keep)
+        where = and_(occurrence.c.session.in_(list(sessions)), occurrence.c.state == State.PLANNED)
+        gone = [_key(r) for r in self._c.execute(select(occurrence).where(where)) if _key(r) not in wanted]
+        return self.end(gone, State.CANCELLED, reason)
+
+    def due(self, now: datetime) -> list[Entry]:
+        """What is planned and due, the earliest first."""
+        where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at <= now)
+        rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.due_at, occurrence.c.job))
+        return [_entry(r, ()) for r in rows]
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the next planned occurrence is due, after `now`."""
+        where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at > now)
+        found: datetime | None = self._c.execute(
+            select(occurrence.c.due_at).where(where).order_by(occurrence.c.due_at).limit(1)
+        ).scalar_one_or_none()
+        return found
+
+    def claim(self, key: Key, actor: str, now: datetime, epoch: int, *, again: bool = False) -> Attempt | None:
+        """Take an occurrence to run it; None when it is not there to be taken. Whoever changes the row runs it."""
+        takeable = occurrence.c.state != State.RUNNING if again else occurrence.c.state == State.PLANNED
+        taken = self._c.execute(
+            update(occurrence).where(_is(key), takeable).values(state=State.RUNNING, epoch=epoch, reason="running")
+        )
+        if taken.rowcount != 1:
+            return None
+        n = 1 + self._c.execute(select(func.coalesce(func.max(attempt.c.n), 0)).where(_of(key))).scalar_one()
+        self._c.execute(
+            attempt.insert().values(
+                session=key.session, job=key.job, slot=key.slot, n=n, actor=actor, started_at=now, epoch=epoch
+            )
+        )
+        row = self._c.execute(select(occurrence).where(_is(key))).one()
+        return Attempt(_entry(row, ()).occurrence, n, actor, now)
+
+    def settle(self, run: Run) -> bool:
+        """Write down how an attempt ended; False when it had been settled before (it overran, and came back late)."""
+        done = self._c.execute(
+            update(attempt)
+            .where(_of(run.key), attempt.c.n == run.n, attempt.c.ended_at.is_(None))
+            .values(
+                ended_at=run.ended, outcome=run.outcome, verdict=run.verdict, reason=run.reason, hint=run.hint,
+                facts=dict(run.facts), error_class=run.error_class,
+            )
+        )  # fmt: skip
+        if done.rowcount != 1:
+            return False
+        values: dict[str, Any] = {"state": run.outcome, "verdict": run.verdict, "reason": run.reason}
+        if run.again_at is not None:
+            values |= {"state": State.PLANNED, "due_at": run.again_at}
+        self._c.execute(update(occurrence).where(_is(run.key), occurrence.c.state == State.RUNNING).values(values))
+        return True
+
+    def end(self, keys: Iterable[Key], state: State, reason: str) -> int:
+        """End planned rows without running them; each takes the reason along. Returns how many."""
+        ended = 0
+        for key in keys:
+            where = and_(_is(key), occurrence.c.state == State.PLANNED)
+            ended += self._c.execute(update(occurrence).where(where).values(state=state, reason=reason)).rowcount
+        return ended
+
+    def reopen(self, key: Key, due: datetime, reason: str) -> None:
+        """Plan an ended occurrence once more (what it had started died with its process)."""
+        where = and_(_is(key), occurrence.c.state != State.RUNNING)
+        self._c.execute(update(occurrence).where(where).values(state=State.PLANNED, due_at=due, reason=reason))
+
+    def running(self, before_epoch: int | None = None) -> list[tuple[Entry, Attempt]]:
+        """What is marked running, with its open attempt; only that of older epochs when one is given."""
+        where = [occurrence.c.state == State.RUNNING]
+        if before_epoch is not None:
+            where.append(occurrence.c.epoch < before_epoch)
+        found = []
+        for row in self._c.execute(select(occurrence).where(*where)).all():
+            entry = _entry(row, ())
+            last = self._c.execute(select(attempt).where(_of(entry.key)).order_by(attempt.c.n.desc()).limit(1)).one()
+            found.append((entry, Attempt(entry.occurrence, last.n, last.actor, last.started_at)))
+        return found
+
+    def entry(self, key: Key) -> Entry | None:
+        row = self._c.execute(select(occurrence).where(_is(key))).one_or_none()
+        return None if row is None else _entry(row, self._tries(_of(key)).get(key, ()))
+
+    def session(self, day: date, *, repeats: bool = True) -> list[Entry]:
+        """All occurrences of a session with their attempts, in order of time; without the attempts of repeats on wish."""
+        tries = self._tries(attempt.c.session == day) if repeats else {}
+        if not repeats:
+            once = select(occurrence.c.job).where(occurrence.c.session == day, occurrence.c.repeating.is_(False))
+            tries = self._tries(and_(attempt.c.session == day, attempt.c.job.in_(once)))
+        order = (occurrence.c.planned_at, occurrence.c.job, occurrence.c.slot)
+        rows = self._c.execute(select(occurrence).where(occurrence.c.session == day).order_by(*order))
+        return [_entry(r, tries.get(_key(r), ())) for r in rows]
+
+    def states(self, day: date) -> list[Entry]:
+        """All occurrences of a session without their attempts: enough to decide what may start."""
+        return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(occurrence.c.session == day))]
+
+    def sessions(self, newest: int) -> list[date]:
+        """The dates of the newest sessions in the ledger, newest first."""
+        days = select(occurrence.c.session).distinct().order_by(occurrence.c.session.desc()).limit(newest)
+        return list(self._c.execute(days).scalars())
+
+    def open_before(self, day: date) -> list[Entry]:
+        """Rows of earlier sessions that are not ended."""
+        where = and_(occurrence.c.session < day, occurrence.c.state.in_([State.PLANNED, State.RUNNING]))
+        return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(where))]
+
+    def _tries(self, where: Any) -> dict[Key, tuple[Try, ...]]:
+        found: dict[Key, tuple[Try, ...]] = {}
+        for r in self._c.execute(select(attempt).where(where).order_by(attempt.c.n)):
+            one = Try(
+                r.n, r.actor, r.started_at, r.ended_at, State(r.outcome) if r.outcome else None,
+                Verdict(r.verdict) if r.verdict else None, r.reason, r.hint, r.facts or {}, r.error_class,
+            )  # fmt: skip
+            found[_key(r)] = (*found.get(_key(r), ()), one)
+        return found
+
+
+def _is(key: Key) -> Any:
+    return and_(occurrence.c.session == key.session, occurrence.c.job == key.job, occurrence.c.slot == key.slot)
+
+
+def _of(key: Key) -> Any:
+    return and_(attempt.c.session == key.session, attempt.c.job == key.job, attempt.c.slot == key.slot)
+
+
+def _key(row: Row[Any]) -> Key:
+    return Key(row.session, row.job, row.slot)
+
+
+def _columns(o: Occurrence) -> dict[str, Any]:
+    return {
+        "session": o.key.session, "job": o.key.job, "slot": o.key.slot, "planned_at": o.planned, "due_at": o.due,
+        "latest_start": o.latest_start, "deadline": o.deadline,
+    }  # fmt: skip
+
+
+def _entry(row: Row[Any], tries: tuple[Try, ...]) -> Entry:
+    planned = Occurrence(_key(row), row.planned_at, row.due_at, row.latest_start, row.deadline)
+    verdict = Verdict(row.verdict) if row.verdict else None
+    return Entry(planned, row.repeating, State(row.state), verdict, row.reason, row.config_hash, tries)

@@ -1,0 +1,95 @@
+"""What can move an alert, in the alert's own words: the feed and the engine translate into these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from runbook.alert.rules import Severity
+
+
+class FeedWord(StrEnum):
+    """The feed's modes as far as alerts go. PROBATION is neither down nor up; OFF ends the session's incident untold."""
+
+    LIVE = "live"
+    FALLBACK = "fallback"
+    PROBATION = "probation"
+    BLIND = "blind"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedMoved:
+    """The feed went from one mode to another at `at`, for the `reason`. `mode` is the configuration's word, `feed` its symbols."""
+
+    from_mode: FeedWord
+    to_mode: FeedWord
+    at: datetime
+    reason: str
+    evidence: str = ""
+    hint: str = ""
+    mode: str = "local_paper"
+    feed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettled:
+    """An occurrence of a job has its outcome: succeeded | failed | timed_out | abandoned | missed | skipped | cancelled.
+
+    `until_ok`: the job is repeated quietly until it passes (outcome succeeded and verdict `ok`) and is judged only once
+    `deadline_passed`. A `repeating` job's missed firing is told only when it goes on.
+    """
+
+    job: str
+    slot: str
+    outcome: str
+    verdict: str = "ok"
+    reason: str = ""
+    hint: str = ""
+    severity: Severity = Severity.WARNING
+    repeating: bool = False
+    until_ok: bool = False
+    deadline_passed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoginDue:
+    """It is open-30m and the broker is not verified: the one reminder of the morning's login."""
+
+    session: date
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyReached:
+    """All that must be green before the open is green; `title` and `lines` say what."""
+
+    session: date
+    title: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotFlat:
+    """The open rows after square-off, one text each; none left ends the alert."""
+
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModeLeak:
+    """The rows found in a book that must be empty in this `mode`, one text each; none left ends the alert."""
+
+    rows: tuple[str, ...]
+    mode: str = "local_paper"
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: hold-downs run out, a flap has become stable."""
+
+
+Cause = FeedMoved | JobSettled | LoginDue | ReadyReached | NotFlat | ModeLeak | Tick

@@ -1,0 +1,121 @@
+"""The table of what can be wrong, and the words for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad it is; `rank` orders them."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """One thing that can be wrong. `{job}` in a text stands for the label of that name.
+
+    Rules of one `incident` share one alert; of two, the one of higher `rank` takes it over. `hold` is how long the cause must
+    last before it is told. The severity is `live` when the bot trades live and `paper` otherwise; None: the cause brings its
+    own. `recovery` says what ends it. No rule reminds: the only reminder is the notice of a missing login.
+    """
+
+    name: str
+    incident: str
+    title: str
+    back: str  # the title when it is over
+    done: str
+    todo: str
+    recovery: str
+    hold: timedelta = timedelta(0)
+    live: Severity | None = Severity.CRITICAL
+    paper: Severity | None = Severity.CRITICAL
+    rank: int = 1
+    positions: bool = False  # its messages name the open positions
+
+    def severity(self, mode: str, given: Severity | None = None) -> Severity:
+        """The severity in `mode` (the configuration's word), or the cause's own where the rule leaves it open."""
+        return (self.live if mode == "live" else self.paper) or given or Severity.WARNING
+
+
+def _job(name: str, title: str) -> AlertRule:
+    return AlertRule(
+        name,
+        incident="job",
+        title=title,
+        back="{job} works again",
+        done="recorded; the other steps go on",
+        todo="`runbook report`, then `runbook run {job} --reason ...`",
+        recovery="its next success",
+        live=None,
+        paper=None,
+    )
+
+
+_TABLE = (
+    AlertRule(
+        "feed.fallback",
+        incident="feed",
+        title="feed on REST",
+        back="feed back on the stream",
+        done="prices go on over REST; the stream is tried again",
+        todo="nothing yet, but your bot may be without ticks",
+        recovery="the stream is back and has held its probation",
+        hold=timedelta(seconds=15),
+        paper=Severity.WARNING,
+        positions=True,
+    ),
+    AlertRule(
+        "feed.blind",
+        incident="feed",
+        title="feed BLIND, no price from anywhere",
+        back="feed back on the stream",
+        done="nothing is shown in place of a price; both sources are tried on",
+        todo="watch your positions at the broker's own terminal",
+        recovery="REST or the stream gives prices again",
+        rank=2,
+        positions=True,
+    ),
+    AlertRule(
+        "broker.not_verified",
+        incident="broker",
+        title="broker not verified",
+        back="broker verified",
+        done="checked again every minute",
+        todo="log in to the broker on the OpenAlgo dashboard",
+        recovery="the check passes",
+    ),
+    _job("job.failed", "{job} failed"),
+    _job("job.missed", "{job} missed its time"),
+    _job("job.overran", "{job} ran out of time"),
+    AlertRule(
+        "not_flat",
+        incident="not_flat",
+        title="not flat after square-off",
+        back="flat",
+        done="nothing: runbook never places an order",
+        todo="close what should not be there, or note why it stays",
+        recovery="no open row is left in the position book",
+        live=Severity.WARNING,
+        paper=Severity.WARNING,
+    ),
+    AlertRule(
+        "mode_leak",
+        incident="mode_leak",
+        title="MODE LEAK, orders where none belong",
+        back="mode leak gone",
+        done="nothing: runbook never places an order",
+        todo="stop the bot, then look at the broker's order book",
+        recovery="the rows are accepted or gone",
+        positions=True,
+    ),
+)
+RULES = {rule.name: rule for rule in _TABLE}

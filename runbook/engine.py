@@ -1,0 +1,563 @@
+"""The engine: plan -> claim -> run -> settle -> record -> decide -> tell. One thread turns; steps run in threads of their own."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runbook import agenda, run
+from runbook.alert import (
+    FLAP_WINDOW,
+    AlertChange,
+    Cause,
+    ChangeKind,
+    FeedMoved,
+    JobSettled,
+    LoginDue,
+    Notice,
+    Tick,
+    decide,
+)
+from runbook.budget import Budget
+from runbook.clock import Clock, host_monotonic
+from runbook.day import FeedChange
+from runbook.errors import JobFailed, StoreError
+from runbook.job import Context, Desk, Found, JobSpec, Key, OnAbandoned, Step, Verdict
+from runbook.run import Attempt, Entry, Run, State
+from runbook.session import Session, SessionCalendar
+from runbook.teller import Teller, Voice, rows_for
+from runbook.trigger import Anchor
+
+if TYPE_CHECKING:
+    from runbook.adapters.store import Books, Store
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=15)
+RENEW = timedelta(seconds=5)
+GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
+AHEAD = 2  # sessions planned ahead
+REPLAN = time(0, 5)  # exchange time
+LOGIN = Anchor.parse("open-30m")
+BROKER_JOB = "verify_broker"
+_GIVE_UP = 3  # threads left behind before the process asks to be restarted
+
+
+class Alarm(Protocol):
+    """Something that wakes the engine; see adapters/scheduler."""
+
+    def start(self) -> None: ...
+    def at(self, instant: datetime) -> None: ...
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedNews:
+    """The feed changed its mode: a row, and what it means for the alerts (None: nothing)."""
+
+    session: date
+    change: FeedChange
+    cause: FeedMoved | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedTotals:
+    """The feed's totals at a minute."""
+
+    session: date
+    at: datetime
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    job: JobSpec
+    attempt: Attempt
+    result: Found | BaseException | None
+    ended: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    job: JobSpec
+    attempt: Attempt
+    budget: Budget
+    since: float  # host seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an engine is made of; `app` puts it together."""
+
+    clock: Clock
+    store: Store
+    alarm: Alarm
+    teller: Teller
+    voice: Voice
+    desk: Desk
+    jobs: Sequence[JobSpec]
+    steps: Mapping[str, Step]
+    config_hash: str
+    holder: str
+    pid: int
+    host: str
+    calendar: Callable[[], SessionCalendar]
+    state: Callable[[], Mapping[str, Any]]  # what the daemon says of itself beside its lease
+    positions: Callable[[], str | None]
+    mode: str
+    on_run: Callable[[Run], None] = lambda _run: None
+
+
+class Engine:
+    """Runs the jobs of the coming sessions. `start` takes the lease, `stop` gives it back; nothing is left half-written."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._p = parts
+        self._jobs = {job.name: job for job in parts.jobs}
+        self._inbox: queue.SimpleQueue[_Done | FeedNews | FeedTotals] = queue.SimpleQueue()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._running: dict[Key, _Running] = {}
+        self._left_behind = 0
+        self._epoch = 0
+        self._planned_for: tuple[date, datetime] | None = None
+        self._renewed: datetime | None = None
+        self._reminded: set[date] = set()
+        self._down: tuple[datetime, datetime] | None = None
+        self._lost: str | None = None
+        self._calendar = parts.calendar()
+        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+        self.finished = threading.Event()
+
+    # -- start and stop ---------------------------------------------------------------------------------------------
+
+    def start(self, *, holder_is_dead: bool = False) -> None:
+        """Take the lease, put right what an earlier process left, and begin to turn."""
+        now = self._p.clock.now()
+        with self._p.store.write() as books:
+            held = books.desk.lease()
+            self._epoch = books.desk.take(self._p.holder, self._p.pid, self._p.host, now, LEASE, dead=holder_is_dead)
+            if held is not None:
+                self._down = (min(held.expires, held.renewed + LEASE), now)
+            first = not books.ledger.sessions(1)
+            self._tidy(books, now)
+            self._plan(books, now, first=first)
+            self._told_late(books, now, first=first)
+        self._renewed = now
+        self._p.teller.start()
+        self._p.alarm.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End within seconds whatever the steps do: their threads hold nothing, their rows say what happened."""
+        self._stopping.set()
+        self._wake.set()
+        self._p.alarm.stop()
+        self._thread.join(timeout=2.0)
+        self._p.teller.stop()
+        now = self._p.clock.now()
+        for held in self._running.values():
+            held.budget.stop.set()
+        try:
+            with self._p.store.write() as books:
+                for held in self._running.values():
+                    reason = "runbook was stopped while this ran"
+                    books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason))
+                books.desk.release(self._p.holder, self._epoch, now)
+        except StoreError as exc:
+            log.error("at the end: %s", exc)  # the next start finds the rows of an older epoch and says so
+
+    def wake(self) -> None:
+        """Turn soon. Never raises, never blocks: this is all that an alarm clock is given."""
+        self._wake.set()
+
+    def post(self, news: FeedNews | FeedTotals) -> None:
+        """Hand over news of the feed; recorded in the order given."""
+        self._inbox.put(news)
+        self._wake.set()
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing runs and nothing waits to be recorded."""
+        return not self._running and self._inbox.empty()
+
+    @property
+    def lost(self) -> str | None:
+        """Why this process must not go on, or None."""
+        return self._lost
+
+    def next_due(self) -> datetime | None:
+        with self._p.store.read() as books:
+            return books.ledger.next_due(self._p.clock.now())
+
+    # -- the turn ---------------------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                self._turn()
+            except StoreError as exc:
+                log.error("%s; tried again with the next pulse%s", exc, f" ({exc.hint})" if exc.hint else "")
+            if self._lost:
+                break
+            self._p.clock.wait(self._wake, 0.2 if self._running else 5.0)
+        self.finished.set()
+
+    def _turn(self) -> None:
+        now = self._p.clock.now()
+        while not self._inbox.empty():
+            item = self._inbox.get()
+            try:
+                self._take(item)
+            except StoreError:
+                self._inbox.put(item)  # nothing is lost: it is recorded once the database is free
+                raise
+        for held in [h for h in self._running.values() if host_monotonic() - h.since > h.job.timeout + GRACE]:
+            self._overrun(held, now)
+        self._heartbeat(now)
+        self._replan(now)
+        self._start_due(now)
+        self._requests(now)
+        self._watch(now)
+        with self._p.store.read() as books:
+            upcoming = books.ledger.next_due(now)
+        if upcoming is not None:
+            self._p.alarm.at(upcoming)
+
+    def _take(self, item: _Done | FeedNews | FeedTotals) -> None:
+        match item:
+            case _Done(job, attempt, result, ended):
+                self._settle(job, run.settle(job, attempt, ended, result))
+            case FeedNews(session, change, cause):
+                with self._p.store.write() as books:
+                    books.feed.change(session, change)
+                    if cause is not None:
+                        self._decide(books, [cause], change.at, session)
+                self._p.teller.nudge()
+            case FeedTotals(session, at, data):
+                with self._p.store.write() as books:
+                    books.feed.sample(session, at, data)
+
+    def run_here(self, key: Key, actor: str, *, again: bool) -> Run:
+        """Run one occurrence in this process, which has no engine turning: `runbook run` without a daemon."""
+        now = self._p.clock.now()
+        job = self._jobs[key.job]
+        with self._p.store.write() as books:
+            self._epoch = books.desk.take(self._p.holder, self._p.pid, self._p.host, now, LEASE, dead=True)
+            session = next(iter(self._calendar.sessions(key.session, key.session)))
+            books.ledger.plan([(o, job.repeating) for o in agenda.occurrences(job, session)], self._p.config_hash)
+            attempt = books.ledger.claim(key, actor, now, self._epoch, again=again)
+        if attempt is None:
+            raise JobFailed(f"{key} runs already or has ended", hint="--again runs it once more")
+        self._p.teller.start()
+        self._begin(job, attempt)
+        done: Run | None = None
+        while done is None:
+            try:
+                item = self._inbox.get(timeout=0.1)
+            except queue.Empty:
+                held = self._running.get(key)
+                if held is not None and host_monotonic() - held.since > job.timeout + GRACE:
+                    done = run.overran(job, attempt, self._p.clock.now())
+            else:
+                if isinstance(item, _Done):
+                    done = run.settle(job, attempt, item.ended, item.result)
+        self._settle(job, replace(done, again_at=None))
+        return done
+
+    # -- plan -------------------------------------------------------------------------------------------------------
+
+    def _replan(self, now: datetime) -> None:
+        today = self._calendar.today(now)
+        computed = self._planned_for
+        due = datetime.combine(today, REPLAN, self._calendar.zone)
+        fresh = self._p.calendar()
+        if computed is not None and computed[1] >= due and fresh is self._calendar:
+            return
+        if computed is not None and now < due and computed[0] == today - timedelta(days=1) and fresh is self._calendar:
+            return
+        self._calendar = fresh
+        with self._p.store.write() as books:
+            self._plan(books, now)
+
+    def _plan(self, books: Books, now: datetime, *, first: bool = False) -> None:
+        """Write down the occurrences of the running session and the next ones; and, after a downtime, of what was missed."""
+        calendar = self._calendar
+        today = calendar.today(now)
+        start = today
+        if not first and (known := books.ledger.sessions(1)):
+            start = max(min(known[0] + timedelta(days=1), today), today - timedelta(days=7))
+        coming = [s for s in calendar.sessions(start, today + timedelta(days=30)) if not (first and s.close <= now)]
+        later = [s for s in coming if s.open > now][:AHEAD]
+        sessions = [s for s in coming if s.open <= now] + later
+        rows = agenda.agenda(self._p.jobs, sessions)
+        for moved in books.ledger.plan(rows, self._p.config_hash):
+            log.info("%s moved from %s to %s", moved.key, self._when(moved.was), self._when(moved.now))
+        days = [today + timedelta(days=n) for n in range(31)]
+        gone = books.ledger.cancel(
+            [o.key for o, _ in rows],
+            [d for d in days if d <= max((s.date for s in sessions), default=today)],
+            "no longer planned: the calendar or the jobs changed",
+        )
+        if gone:
+            log.info("%d planned occurrences were cancelled: the calendar or the jobs changed", gone)
+        self._planned_for = (today, now)
+
+    def _tidy(self, books: Books, now: datetime) -> None:
+        """Rows that an earlier process left running are abandoned; what may be run again is planned once more."""
+        for entry, attempt in books.ledger.running(before_epoch=self._epoch):
+            books.ledger.settle(run.abandoned(attempt, now))
+            job = self._jobs.get(entry.key.job)
+            if (
+                job
+                and not job.repeating
+                and job.on_abandoned is OnAbandoned.RERUN
+                and now <= entry.occurrence.latest_start
+            ):
+                books.ledger.reopen(entry.key, now, "run again: the process that ran it ended")
+        for job in self._jobs.values():
+            if not job.resident:
+                continue
+            for session in self._calendar.sessions(
+                self._calendar.today(now) - timedelta(days=1), self._calendar.today(now)
+            ):
+                if not session.close > now:
+                    continue
+                for o in agenda.occurrences(job, session):
+                    held = books.ledger.entry(o.key)
+                    if held and held.state is State.SUCCEEDED and now <= held.occurrence.latest_start:
+                        books.ledger.reopen(o.key, now, "run again: what it started ended with its process")
+
+    def _told_late(self, books: Books, now: datetime, *, first: bool) -> None:
+        """One message after a start in the middle of things: down from when to when, what was missed, what runs now."""
+        decisions = self._judge(books, now)
+        missed = [d for d in decisions if isinstance(d, agenda.End)]
+        for end in missed:
+            books.ledger.end([end.key], end.state, end.reason)
+        session = self._calendar.session_at(now)
+        inside = session is not None and session.open - timedelta(hours=1) <= now <= session.close + timedelta(hours=1)
+        lost = [d for d in missed if d.state is State.MISSED]
+        if not lost and not (inside and self._down):
+            return
+        lines = []
+        if self._down and not first:
+            lines.append(f"down: {self._when(self._down[0])} - {self._when(self._down[1])}")
+        counts: dict[tuple[date, str], int] = {}
+        for end in lost:
+            counts[end.key.session, end.key.job] = counts.get((end.key.session, end.key.job), 0) + 1
+        lines += [
+            f"missed: {job} of {day}" + (f", {n} times" if n > 1 else "") for (day, job), n in sorted(counts.items())
+        ]
+        lines.append(
+            f"runs now: {', '.join(sorted({d.key.job for d in decisions if isinstance(d, agenda.Start)})) or 'nothing is due'}"
+        )
+        title = "[WARN] runbook started in mid-session" if inside else "[WARN] runbook was not running"
+        notice = Notice(f"late@{self._epoch}@{now.isoformat()}", title, tuple(lines))
+        self._tell(books, [AlertChange(ChangeKind.NOTICE, now, notice, tell=True)], now, session)
+
+    # -- claim and run ----------------------------------------------------------------------------------------------
+
+    def _judge(self, books: Books, now: datetime) -> list[agenda.Decision]:
+        due = books.ledger.due(now)
+        siblings: dict[tuple[date, str], list[Entry]] = {}
+        for day in {e.key.session for e in due}:
+            for entry in books.ledger.states(day):
+                siblings.setdefault((day, entry.key.job), []).append(entry)
+        return agenda.judge(due, self._jobs, siblings, now, self._calendar.zone, self._down)
+
+    def _start_due(self, now: datetime) -> None:
+        with self._p.store.read() as books:
+            if not any(not isinstance(d, agenda.Wait) for d in self._judge(books, now)):
+                return
+        begun: list[tuple[JobSpec, Attempt]] = []
+        with self._p.store.write() as books:
+            for decision in self._judge(books, now):
+                match decision:
+                    case agenda.Start(key) if key.job not in {k.job for k in self._running} | {
+                        a.occurrence.key.job for _, a in begun
+                    }:
+                        if attempt := books.ledger.claim(key, "scheduler", now, self._epoch):
+                            begun.append((self._jobs[key.job], attempt))
+                    case agenda.End(key, state, reason):
+                        books.ledger.end([key], state, reason)
+                        job = self._jobs.get(key.job)
+                        if job is not None and state is State.MISSED:
+                            cause = JobSettled(
+                                key.job, key.slot, state, reason=reason, severity=job.severity, repeating=job.repeating
+                            )
+                            self._decide(books, [cause], now, key.session, job.to)
+                    case _:
+                        pass
+        self._p.teller.nudge()
+        for job, attempt in begun:
+            self._begin(job, attempt)
+
+    def _begin(self, job: JobSpec, attempt: Attempt) -> None:
+        key = attempt.occurrence.key
+        session = next(iter(self._calendar.sessions(key.session, key.session)), None)
+        budget = Budget(job.timeout)
+        held = _Running(job, attempt, budget, host_monotonic())
+        self._running[key] = held
+        if session is None:
+            self._inbox.put(
+                _Done(job, attempt, LookupError(f"the calendar no longer has {key.session}"), self._p.clock.now())
+            )
+            self._wake.set()
+            return
+        context = Context(key, session, attempt.started, attempt.actor, budget, self._p.desk, job.settings)
+        threading.Thread(
+            target=self._work, args=(job, attempt, context), name=f"{key.job}-{key.slot}", daemon=True
+        ).start()
+
+    def _work(self, job: JobSpec, attempt: Attempt, context: Context) -> None:
+        result: Found | BaseException | None
+        try:
+            result = self._p.steps[job.name](context)
+        except BaseException as exc:  # whatever a step raises, SystemExit too, becomes a row
+            log.debug("%s raised", context.key, exc_info=True)
+            result = exc
+        self._inbox.put(_Done(job, attempt, result, self._p.clock.now()))
+        self._wake.set()
+
+    def _overrun(self, held: _Running, now: datetime) -> None:
+        held.budget.stop.set()
+        self._left_behind += 1
+        self._settle(held.job, run.overran(held.job, held.attempt, now))
+        if self._left_behind >= _GIVE_UP:
+            log.error(
+                "%d steps hang in threads that cannot be ended; restart runbook to be rid of them", self._left_behind
+            )
+
+    # -- record, decide, tell ---------------------------------------------------------------------------------------
+
+    def _settle(self, job: JobSpec, done: Run) -> None:
+        key = done.key
+        with self._p.store.write() as books:
+            if not books.ledger.settle(done):
+                log.warning("%s came back after it was given up; what it returned does not count", key)
+                return
+            held = books.ledger.entry(key)
+            deadline = held.occurrence.deadline if held else None
+            settled = JobSettled(
+                key.job, key.slot, done.outcome, str(done.verdict or Verdict.UNKNOWN), done.reason, done.hint or "", job.severity,
+                job.repeating, job.repeat_until_ok is not None, deadline is not None and done.ended >= deadline,
+            )  # fmt: skip
+            self._decide(books, [settled, *done.causes], done.ended, key.session, job.to)
+            if done.tell is not None:
+                notice = Notice(f"{key.job}@{key.session}", *done.tell)
+                self._tell(
+                    books,
+                    [AlertChange(ChangeKind.NOTICE, done.ended, notice, tell=True)],
+                    done.ended,
+                    self._session(key.session),
+                    job.to,
+                )
+        self._running.pop(key, None)
+        level = logging.INFO if done.verdict is Verdict.OK else logging.WARNING
+        if job.repeating and done.verdict is Verdict.OK:
+            level = logging.DEBUG
+        log.log(level, "%s: %s, %s: %s", key, done.outcome, done.verdict or "no verdict", done.reason)
+        self._p.on_run(done)
+        self._p.teller.nudge()
+
+    def _decide(
+        self,
+        books: Books,
+        causes: Sequence[Cause],
+        now: datetime,
+        session: date | None,
+        to: Sequence[str] | None = None,
+    ) -> None:
+        for cause in causes:
+            changes = decide(books.alerts.held(now - FLAP_WINDOW), cause, now)
+            if changes:
+                changes = books.alerts.apply(changes, session)
+                self._tell(books, changes, now, self._session(session), to)
+
+    def _tell(
+        self,
+        books: Books,
+        changes: Sequence[AlertChange],
+        now: datetime,
+        session: Session | None,
+        to: Sequence[str] | None = None,
+    ) -> None:
+        rows = rows_for(changes, self._p.voice, now, session.close if session else None, self._p.positions(), to)
+        books.alerts.enqueue(rows, session.date if session else self._calendar.today(now))
+
+    def _session(self, day: date | None) -> Session | None:
+        return None if day is None else next(iter(self._calendar.sessions(day, day)), None)
+
+    # -- what time brings -------------------------------------------------------------------------------------------
+
+    def _heartbeat(self, now: datetime) -> None:
+        if self._renewed is not None and now - self._renewed < RENEW:
+            return
+        with self._p.store.write() as books:
+            if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state()):
+                self._lost = "another process has taken the lease of this database"
+                log.critical("%s; this one ends", self._lost)
+                return
+        self._renewed = now
+
+    def _watch(self, now: datetime) -> None:
+        """Hold-downs that run out, and the one reminder of the morning's login."""
+        with self._p.store.read() as books:
+            settles = [a for a in books.alerts.unresolved() if a.settles_at is not None and a.settles_at <= now]
+        coming = self._calendar.next_session(now)
+        remind = False
+        if (
+            coming is not None
+            and coming.date not in self._reminded
+            and LOGIN.at(coming) <= now
+            and BROKER_JOB in self._jobs
+        ):
+            self._reminded.add(coming.date)
+            remind = True
+        if not settles and not remind:
+            return
+        with self._p.store.write() as books:
+            if settles:
+                self._decide(books, [Tick()], now, self._calendar.today(now))
+            if remind and coming is not None:
+                rows = [e for e in books.ledger.states(coming.date) if e.key.job == BROKER_JOB]
+                seen = [e for e in rows if e.verdict is not None]
+                if seen and all(e.verdict is not Verdict.OK for e in seen):
+                    why = seen[-1].reason
+                    self._decide(
+                        books, [LoginDue(coming.date, why, f"log in: {self._p.voice.dashboard}")], now, coming.date
+                    )
+        self._p.teller.nudge()
+
+    def _requests(self, now: datetime) -> None:
+        with self._p.store.read() as books:
+            asked = books.desk.open_requests()
+        for one in asked:
+            with self._p.store.write() as books:
+                key = Key(date.fromisoformat(one.data["session"]), one.data["job"], one.data["slot"])
+                job, held = self._jobs.get(key.job), books.ledger.entry(key)
+                attempt = None
+                if job is None or held is None:
+                    answer = f"there is no {key}"
+                elif key in self._running or held.state is State.RUNNING:
+                    answer = f"{key} is running already"
+                elif attempt := books.ledger.claim(key, one.by, now, self._epoch, again=True):
+                    answer = f"started as attempt {attempt.n}"
+                else:
+                    answer = f"{key} could not be claimed"
+                books.desk.answer(one.number, answer, now)
+            if job is not None and attempt is not None:
+                self._begin(job, attempt)
+
+    def _when(self, instant: datetime) -> str:
+        return f"{instant.astimezone(self._calendar.zone):%a %d %b %H:%M}"

@@ -1,0 +1,164 @@
+"""The teller: turns alert changes into outbox rows, and sends what waits there, one thread to a channel."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from runbook import outbox
+from runbook.alert import AlertChange, ChangeKind, Severity, delayed_line, message_for
+from runbook.clock import Clock
+from runbook.errors import StoreError
+from runbook.outbox import Row, State
+from runbook.ports import Notifier
+
+if TYPE_CHECKING:
+    from runbook.adapters.store import Store
+
+log = logging.getLogger(__name__)
+
+SEND_SECONDS = 25.0  # real; what outlives it is `unknown`
+_KEEP_TRYING = timedelta(hours=2)  # after the close: by then the day is over for whoever was to act
+_LOOK = 5.0  # seconds between two looks at a queue that nobody announced
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How messages are worded for this desk."""
+
+    channels: tuple[str, ...]
+    zone: ZoneInfo
+    dashboard: str = ""
+
+
+def rows_for(
+    changes: Iterable[AlertChange],
+    voice: Voice,
+    now: datetime,
+    close: datetime | None,
+    positions: str | None,
+    to: Sequence[str] | None = None,
+) -> list[Row]:
+    """The outbox rows of what is to be told. A notice (the report above all) is worth a day of trying."""
+    rows: list[Row] = []
+    until = max(now, close or now) + _KEEP_TRYING
+    channels = [c for c in voice.channels if to is None or c in to]
+    for change in changes:
+        if not change.tell:
+            continue
+        message = message_for(change, voice.zone, voice.dashboard, positions)
+        expires = now + timedelta(hours=24) if change.kind is ChangeKind.NOTICE else until
+        delayed = delayed_line(change.alert, voice.zone) if change.alert and change.kind is ChangeKind.RESOLVED else ""
+        rows += outbox.enqueue(
+            change.key, channels, change.row_kind, change.seq, message, now=now, expires_at=expires, delayed=delayed
+        )
+        level = logging.WARNING if change.alert and change.alert.severity > Severity.INFO else logging.INFO
+        log.log(level, "%s", message.title)
+    return rows
+
+
+class Teller:
+    """Sends from the outbox; one that hangs delays no other and never the engine."""
+
+    def __init__(
+        self,
+        store: Store,
+        notifier: Notifier,
+        channels: Sequence[str],
+        clock: Clock,
+        sent: Callable[[Row], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._notifier = notifier
+        self._clock = clock
+        self._sent = sent
+        self._stop = threading.Event()
+        self._nudges = {name: threading.Event() for name in channels}
+        self._busy: set[str] = set()
+        self._threads = [
+            threading.Thread(target=self._run, args=(name,), name=f"teller-{name}", daemon=True) for name in channels
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def nudge(self) -> None:
+        """Something was put into the outbox."""
+        for event in self._nudges.values():
+            event.set()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._busy)
+
+    def stop(self) -> None:
+        """Stop sending; what is not sent stays in the outbox."""
+        self._stop.set()
+        self.nudge()
+        self._notifier.close()
+        for thread in self._threads:
+            thread.join(timeout=1.0)
+
+    def _run(self, channel: str) -> None:
+        self._recover(channel)
+        nudge = self._nudges[channel]
+        while not self._stop.is_set():
+            try:
+                wait = self._once(channel)
+            except StoreError as exc:
+                log.error("outbox of %s: %s", channel, exc)
+                wait = _LOOK
+            if wait > 0:
+                self._clock.wait(nudge, wait)
+            nudge.clear()
+
+    def _recover(self, channel: str) -> None:
+        """What was being sent when the last process ended may have arrived."""
+        now = self._clock.now()
+        with self._store.write() as books:
+            for row in books.alerts.waiting(channel):
+                if row.state is State.SENDING:
+                    books.alerts.store(outbox.recover(row, now))
+
+    def _once(self, channel: str) -> float:
+        """Send at most one message; gives the seconds until there may be another."""
+        now = self._clock.now()
+        with self._store.read() as books:
+            if not books.alerts.waiting(channel):
+                return _LOOK
+        with self._store.write() as books:
+            for changed in outbox.merge(books.alerts.waiting(channel), now):
+                books.alerts.store(changed)
+            history = books.alerts.attempts_since(channel, now - outbox.WINDOW)
+            if (at := outbox.earliest(history, now)) > now:
+                return (at - now).total_seconds()
+            waiting = books.alerts.waiting(channel)
+            row = outbox.pick(waiting, now)
+            if row is None:
+                queued = [r.due_at for r in waiting if r.state is State.QUEUED]
+                return min([_LOOK, *((due - now).total_seconds() for due in queued if due > now)])
+            row = outbox.claim(row, now)
+            books.alerts.store(row)
+            self._busy.add(channel)
+        try:
+            delivery, reason = self._notifier.send(channel, outbox.text_of(row), SEND_SECONDS)
+            if self._stop.is_set():
+                return 0.0  # the row stays SENDING: the next start treats it as unknown
+            done = outbox.next_step(row, delivery, self._clock.now(), reason)
+            with self._store.write() as books:
+                books.alerts.store(done)
+        finally:
+            self._busy.discard(channel)
+        if done.state is State.DEAD:
+            log.error("channel %s: %s was not delivered and will not be: %s", channel, row.message.title, reason)
+        elif done.state is not State.SENT:
+            log.warning("channel %s: %s not delivered (%s); tried again", channel, row.message.title, reason)
+        if self._sent is not None:
+            self._sent(done)
+        return 0.0
