@@ -1,0 +1,378 @@
+"""The composition root: the only importer of doors. What starts last stops first."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook.almanac import Almanac
+from runbook.clock import Clock, SystemClock
+from runbook.config import Config, environment, parse
+from runbook.day import DayFacts
+from runbook.errors import CalendarError, ConfigError, RunbookError
+from runbook.fault import Fault
+from runbook.feed.policy import Policy
+from runbook.market import Instrument
+from runbook.ports import Notifier, TickStream
+from runbook.session import PhaseName, Session, SessionCalendar
+
+if TYPE_CHECKING:
+    from runbook.adapters.exchange import Refreshed
+    from runbook.adapters.openalgo import OpenAlgo
+    from runbook.adapters.store import Store
+    from runbook.desk import TheDesk
+    from runbook.engine import Engine
+    from runbook.monitor import Monitor
+    from runbook.outbox import Row
+    from runbook.recon import PriceRanges, TradeLog
+    from runbook.report import Report
+    from runbook.run import Run
+    from runbook.teller import Teller
+
+log = logging.getLogger(__name__)
+
+CONFIG = "config.yaml"
+
+
+# -- the site -----------------------------------------------------------------------------------------------------------
+
+
+def load_config(site: Path, env: Mapping[str, str] | None = None) -> Config:
+    """The site's configuration; raises ConfigError with every fault. Missing secrets are no fault yet."""
+    from runbook.adapters.files import read_yaml
+
+    file = site / CONFIG
+    if not file.is_file():
+        fault = Fault(str(file), None, "", "there is no config.yaml here", "a site folder", "runbook init my-site")
+        raise ConfigError([fault], hint="`runbook init DIR` writes a site; `--site DIR` names one")
+    return parse(read_yaml(file, named=CONFIG), site, environment() if env is None else env)
+
+
+def need_secrets(config: Config) -> None:
+    """Refuse to go on without what the configuration asks the environment for."""
+    if config.secrets.missing:
+        raise ConfigError(config.secrets.missing)
+
+
+def shipped_site() -> Path:
+    """The site that came with this runbook: the root of a checkout, or beside the code in a wheel."""
+    package = Path(__file__).resolve().parent
+    return package.parent if (package.parent / "pyproject.toml").is_file() else package / "site"
+
+
+def open_store(config: Config, *, busy_seconds: float | None = None) -> Store:
+    from runbook.adapters.store import BUSY_SECONDS, Store
+
+    return Store(config.database_path, busy_seconds=busy_seconds or BUSY_SECONDS)
+
+
+def almanac(config: Config, store: Store) -> Almanac:
+    """The almanac of this site; the library itself runs only in `refresh`, and only in a child."""
+
+    def refresh(names: Sequence[str], first: date, last: date, horizon: date) -> Refreshed:
+        from runbook.adapters.exchange import refresh as compute
+        from runbook.adapters.files import shipped_calendar
+
+        return compute(shipped_calendar(), config.site / "calendar", names, first, last, horizon=horizon)
+
+    return Almanac(store, config.settings.exchange, refresh)
+
+
+def prepare(config: Config, now: datetime) -> tuple[str, ...]:
+    """Tables and calendars as this version wants them; gives the calendar's warnings."""
+    store = open_store(config)
+    try:
+        store.migrate()
+        return almanac(config, store).refresh(now)
+    finally:
+        store.close()
+
+
+def channel_faults(config: Config) -> list[Fault]:
+    """Channels whose URL Apprise does not understand; the URL itself is not shown."""
+    from runbook.adapters.notify import check_url
+
+    found = []
+    for name, url in config.secrets.channels.items():
+        if why := check_url(url):
+            found.append(
+                Fault(CONFIG, None, f"notify.{name}", why, "an Apprise URL", "tgram://TOKEN/CHAT or mailto://...")
+            )
+    return found
+
+
+def calendar_faults(config: Config) -> list[Fault]:
+    """Everything wrong in the calendar files."""
+    from runbook.adapters.exchange import read_timetables
+    from runbook.adapters.files import shipped_calendar
+
+    try:
+        read_timetables(shipped_calendar(), config.site / "calendar")
+    except ConfigError as exc:
+        return list(exc.faults)
+    return []
+
+
+# -- facts for the screens ----------------------------------------------------------------------------------------------
+
+
+def day_facts(store: Store, calendar: SessionCalendar, day: date) -> DayFacts:
+    """Everything the ledger knows of one day."""
+    with store.read() as books:
+        return DayFacts(
+            calendar.day(day), tuple(books.ledger.session(day)), tuple(books.feed.changes(day)),
+            tuple(books.feed.samples(day)), tuple(books.alerts.of_session(day)), tuple(books.alerts.messages(day)),
+        )  # fmt: skip
+
+
+# -- the gateway --------------------------------------------------------------------------------------------------------
+
+
+def gateway(config: Config, clock: Clock) -> OpenAlgo:
+    from runbook.adapters.openalgo import OpenAlgo
+
+    assert config.secrets.api_key is not None  # need_secrets was asked before
+    return OpenAlgo(config.settings.openalgo.url, config.secrets.api_key, clock)
+
+
+def stream(config: Config, clock: Clock) -> TickStream:
+    from runbook.adapters.ticks import OpenAlgoStream
+
+    assert config.secrets.api_key is not None
+    return OpenAlgoStream(config.stream_url, config.secrets.api_key, clock)
+
+
+def notifier(config: Config) -> Notifier:
+    from runbook.adapters.notify import ChildNotifier
+
+    return ChildNotifier(config.secrets.channels)
+
+
+def warnings(config: Config) -> list[str]:
+    """What an operator should hear loudly before anything starts."""
+    from runbook.adapters.openalgo import plaintext_warning
+
+    found = [plaintext_warning(config.settings.openalgo.url), plaintext_warning(config.stream_url)]
+    return [*dict.fromkeys(text for text in found if text), *config.notes]
+
+
+# -- the daemon ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a caller may listen to or replace; a rehearsal does, `serve` does not."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    policy: Callable[[Policy], Policy] = lambda policy: policy
+    say: Callable[[str], None] = logging.getLogger("runbook.feed").info
+    on_run: Callable[[Run], None] = lambda _run: None
+    on_sent: Callable[[Row], None] = lambda _row: None
+    calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
+
+
+class Daemon:
+    """Scheduler, feed and ledger of one site. `start` and `stop` mirror each other; stopping never stops half-way."""
+
+    def __init__(self, config: Config, hooks: Hooks | None = None) -> None:
+        from runbook.adapters.lock import DatabaseLock
+        from runbook.job import load
+
+        need_secrets(config)
+        self._config = config
+        self._hooks = hooks or Hooks()
+        self.clock = self._hooks.clock
+        self.lock = DatabaseLock(config.database_path)
+        self.store = open_store(config)
+        self.almanac = almanac(config, self.store)
+        self._steps = {job.name: load(job.run, config.site) for job in config.jobs}
+        self._gateway: OpenAlgo | None = None
+        self.engine: Engine
+        self.monitor: Monitor
+        self.teller: Teller
+        self.desk: TheDesk
+
+    def start(self, *, run: bool = True) -> None:
+        """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
+
+        `run=False` puts everything together without starting the engine: for one job by hand.
+        """
+        now = self.clock.now()
+        self.lock.take(f"pid {os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M:%S} UTC")
+        try:
+            self.store.migrate()
+            self._calendar(now)
+            with self.store.write() as books:
+                books.desk.keep_config(self._config.hash, self._config.merged(), now)
+            self._compose()
+            if run:
+                self.engine.start(holder_is_dead=True)  # we hold the lock: whoever is in the lease is gone
+                self.almanac.calendar()
+                gc.collect()
+                gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, in the reverse order; each part is stopped even when another fails to."""
+        parts: list[tuple[str, Callable[[], object]]] = [
+            ("feed", self.monitor.stop),
+            ("engine", self.engine.stop),
+            ("gateway", lambda: self._gateway.close() if self._gateway else None),
+            ("database", self.store.close),
+            ("lock", self.lock.release),
+        ]
+        for name, end in parts:
+            try:
+                end()
+            except Exception:
+                log.exception("stopping the %s failed; the rest is stopped", name)
+
+    def _calendar(self, now: datetime) -> None:
+        if self._hooks.calendar is not None:
+            self._hooks.calendar(self.almanac)
+            return
+        try:
+            for warning in self.almanac.refresh(now):
+                log.info("calendar: %s", warning)
+        except CalendarError as exc:
+            try:
+                self.almanac.calendar()
+            except CalendarError:
+                raise exc from None
+            log.error("calendar: %s; the last good table is used%s", exc, f" ({exc.hint})" if exc.hint else "")
+
+    def _compose(self) -> None:
+        from runbook.adapters.recorder import Recorder
+        from runbook.adapters.scheduler import AlarmClock
+        from runbook.desk import TheDesk, Tools
+        from runbook.engine import Engine, Parts
+        from runbook.monitor import FeedParts, Monitor
+        from runbook.teller import Teller, Voice
+
+        config, clock, settings = self._config, self.clock, self._config.settings
+        folder = config.database_path.parent
+        self._gateway = gateway(config, clock)
+        calendar = self.almanac.calendar()
+        channels = tuple(config.secrets.channels)
+        self.teller = Teller(self.store, notifier(config), channels, clock, self._hooks.on_sent)
+        policy = self._hooks.policy(policy_of(config))
+        self.monitor = Monitor(
+            FeedParts(
+                clock, stream(config, clock), self._gateway, policy,
+                lambda session: Recorder(folder / "ticks", session.date), lambda news: self.engine.post(news),
+                settings.mode, self._hooks.say, self._quiet,
+            )
+        )  # fmt: skip
+        self.desk = TheDesk(
+            Tools(
+                clock, self._gateway, self.monitor, lambda: stream(config, clock), settings.symbols, settings.mode,
+                settings.mode.gateway, config.dashboard, lambda day: read_bot_trades(config, day),
+                lambda day: recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts,
+            )
+        )  # fmt: skip
+        self.engine = Engine(
+            Parts(
+                clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
+                Voice(channels, calendar.zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
+                f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
+                self._state, self.desk.positions, settings.mode, self._hooks.on_run,
+            )
+        )  # fmt: skip
+
+    # -- what parts ask of each other ------------------------------------------------------------------------------
+
+    def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
+        """In the closing auction of the cash market an index may stand still while its derivatives trade on."""
+        cash = self.almanac.cash()
+        session = cash.session_at(now) if cash else None
+        if session is None or session.phase_at(now) is PhaseName.CONTINUOUS:
+            return frozenset()
+        return frozenset(i for i in watched if i.is_index or i.exchange in ("NSE", "BSE"))
+
+    def _state(self) -> Mapping[str, Any]:
+        from runbook.feed.view import view
+
+        watching = self.monitor.view()
+        feed: dict[str, Any] = {"running": watching.running, "mode": str(watching.mode)}
+        if watching.state is not None:
+            seen = view(watching.state, watching.at)
+            feed |= {
+                "source": str(seen.source) if seen.source else None, "mode_for": round(seen.mode_for, 1),
+                "link": str(seen.link), "subscribed": watching.state.link.subscribed_at is not None,
+                "fault": seen.link_fault.reason if seen.link_fault else None,
+                "symbols": {
+                    v.instrument.symbol: {"ws": v.ws_ltp, "ws_age": v.ws_age and round(v.ws_age, 1), "rest": v.rest_ltp,
+                                          "rest_age": v.rest_age and round(v.rest_age, 1)}
+                    for v in seen.instruments
+                },
+            }  # fmt: skip
+        return {"feed": feed, "config": self._config.hash, "channels": list(self._config.secrets.channels)}
+
+    def _report(self, session: Session) -> Report:
+        from runbook.report import build
+
+        calendar = self.almanac.calendar()
+        facts = day_facts(self.store, calendar, session.date)
+        return build(
+            facts, calendar, self.clock.now(), self._config.jobs, self._config.settings.mode, self._config.hash
+        )
+
+    def _keep_report(self, report: Report) -> str:
+        from runbook.report import render_markdown, to_json
+
+        folder = self._config.database_path.parent / "reports"
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, text in ((".md", render_markdown(report)), (".json", json.dumps(to_json(report), indent=1) + "\n")):
+            target = folder / f"{report.date}{suffix}"
+            draft = target.with_suffix(suffix + ".new")
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(target)  # a reader sees the old report or the new one, never half of one
+        return f"reports/{report.date}.md"
+
+    def _open_alerts(self) -> list[str]:
+        with self.store.read() as books:
+            return [alert.title for alert in books.alerts.unresolved() if alert.number is not None]
+
+
+def policy_of(config: Config) -> Policy:
+    """The feed's figures as the site wants them."""
+    feed = config.settings.feed
+    return replace(
+        Policy(), warn_after=feed.warn_after.total_seconds(), fallback_after=feed.fallback_after.total_seconds(),
+        poll_every=feed.poll_every.total_seconds(), bot_served=feed.bot_served,
+        rest_max_per_hour=config.settings.rest.max_per_hour,
+    )  # fmt: skip
+
+
+def read_bot_trades(config: Config, day: date) -> TradeLog | None:
+    """The bot's own log of `day`; None when none is declared."""
+    from runbook.adapters.tradelog import read_trades
+
+    trades = config.settings.bot.trades
+    if trades is None:
+        return None
+    return read_trades(
+        trades.files, day, format=trades.format, fields=trades.fields, zone=trades.zone, trust={"time": trades.trust["time"]} if "time" in trades.trust else None,
+        root=config.site,
+    )  # fmt: skip
+
+
+def recorded_ticks(folder: Path, day: date) -> PriceRanges | None:
+    """The ticks that were recorded on `day`; None when there are none."""
+    from runbook.adapters.recorder import RecordedTicks
+
+    try:
+        return RecordedTicks.open(folder / "ticks", day)
+    except RunbookError as exc:
+        log.error("recorded ticks of %s: %s", day, exc)
+        return None

@@ -1,0 +1,166 @@
+"""`plan`, `status`, `report`, `history`: reads of the ledger by another process. They never need the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from runbook import app
+from runbook.clock import SystemClock
+from runbook.config import Config
+from runbook.errors import CalendarError, StoreError, UsageError
+from runbook.session import SessionCalendar
+
+if TYPE_CHECKING:
+    from runbook.adapters.store import Store
+
+_PLAN_DAYS = 3
+_MOST_DAYS = 400
+
+
+@contextmanager
+def _ledger(config: Config) -> Iterator[Store]:
+    store = app.open_store(config, busy_seconds=5)
+    if not store.exists:
+        raise StoreError(f"{config.database_path.name}: no ledger here yet", hint="`runbook init` makes it")
+    try:
+        store.check()
+        yield store
+    finally:
+        store.close()
+
+
+def plan(args: argparse.Namespace) -> int:
+    """What runs when, from the session table; the first time on a machine it is computed."""
+    from runbook.plan import plan_days, render_plan, to_json
+
+    config = app.load_config(args.site)
+    calendar = _calendar(config)
+    first, last = _span(args, calendar.today(SystemClock().now()))
+    rows = plan_days(calendar, config.jobs, first, last)
+    if args.json:
+        print(json.dumps(to_json(rows, calendar.zone), indent=1))
+    else:
+        print(render_plan(rows, calendar.zone))
+    return 0
+
+
+def _calendar(config: Config) -> SessionCalendar:
+    """The desk's calendar; a site that was never prepared is prepared by a child, so that this process stays light."""
+    try:
+        with _ledger(config) as store:
+            return app.almanac(config, store).calendar()
+    except (StoreError, CalendarError) as exc:
+        if exc.permanent:
+            raise
+    import subprocess
+
+    print("no session table yet: computing it once ...", file=sys.stderr)
+    command = [sys.executable, "-P", "-m", "runbook", "--site", str(config.site), "init"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CalendarError("the calendar could not be computed", hint=done.stderr.strip() or done.stdout.strip())
+    with _ledger(config) as store:
+        return app.almanac(config, store).calendar()
+
+
+def _span(args: argparse.Namespace, today: date) -> tuple[date, date]:
+    chosen = [name for name in ("date", "first", "next") if getattr(args, name) is not None]
+    if len(chosen) > 1 or (args.last is not None and args.first is None):
+        raise UsageError(
+            "choose one: --date D, --from D1 --to D2, or --next N, for example --from 2026-11-23 --to 2026-11-27"
+        )
+    if args.date is not None:
+        return args.date, args.date
+    if args.first is not None:
+        first, last = args.first, args.last if args.last is not None else args.first
+    else:
+        count = args.next if args.next is not None else _PLAN_DAYS
+        if not 1 <= count <= _MOST_DAYS:
+            raise UsageError(f"--next {count}: accepted are 1 to {_MOST_DAYS} days, for example --next 5")
+        first, last = today, today + timedelta(days=count - 1)
+    if not first <= last <= first + timedelta(days=_MOST_DAYS):
+        raise UsageError(f"{first} to {last}: accepted is a span of 1 to {_MOST_DAYS} days, the first before the last")
+    return first, last
+
+
+def status(args: argparse.Namespace) -> int:
+    """How things stand: 0 green, 1 attention, 3 no live daemon."""
+    from runbook.status import StatusFacts, exit_code, render_status, status_json
+
+    config = app.load_config(args.site)
+    now = SystemClock().now()
+    with _ledger(config) as store:
+        calendar = app.almanac(config, store).calendar()
+        with store.read() as books:
+            lease, alerts, unsent = books.desk.lease(), books.alerts.unresolved(), books.alerts.unsent()
+            known = books.ledger.sessions(1)
+        shown = _current(calendar, known, now)
+        facts = StatusFacts(
+            now, calendar, app.day_facts(store, calendar, shown), lease, tuple(alerts), unsent, config.notes,
+            mode=config.settings.mode,
+        )  # fmt: skip
+    if args.json:
+        print(json.dumps(status_json(facts), indent=1))
+    else:
+        print(render_status(facts, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    return exit_code(facts)
+
+
+def _current(calendar: SessionCalendar, known: list[date], now: object) -> date:
+    """Today when it is in the ledger or a session, else the newest session there is."""
+    from datetime import datetime
+
+    assert isinstance(now, datetime)
+    today = calendar.today(now)
+    if calendar.day(today).session is not None:
+        return today
+    newest = calendar.session_at(now)
+    return newest.date if newest is not None and known else today
+
+
+def report(args: argparse.Namespace) -> int:
+    """The day as the ledger has it. On a holiday it says so and shows the last session."""
+    from runbook.report import build, render_markdown, render_text, to_json
+
+    config = app.load_config(args.site)
+    now = SystemClock().now()
+    with _ledger(config) as store:
+        calendar = app.almanac(config, store).calendar()
+        newest = calendar.session_at(now)
+        today = calendar.day(calendar.today(now))
+        day = args.session or (newest.date if newest else today.date)
+        facts = app.day_facts(store, calendar, day)
+    made = build(facts, calendar, now, config.jobs, config.settings.mode, config.hash)
+    if args.session is None and today.session is None:
+        shown = f"today, {today.date:%A %d %B %Y}: {today.status} ({today.reason}); the last session follows"
+        print(shown, file=sys.stderr if args.json or args.format == "json" else sys.stdout)
+    if args.json or args.format == "json":
+        print(json.dumps(to_json(made), indent=1))
+    else:
+        print(render_markdown(made) if args.format == "md" else render_text(made))
+    return 0
+
+
+def history(args: argparse.Namespace) -> int:
+    """The last sessions in the ledger, a line each."""
+    from runbook.history import history_json, history_rows, render_history
+
+    config = app.load_config(args.site)
+    if not 1 <= args.last <= 1000:
+        raise UsageError(f"--last {args.last}: accepted are 1 to 1000 sessions, for example --last 10")
+    now = SystemClock().now()
+    with _ledger(config) as store:
+        calendar = app.almanac(config, store).calendar()
+        with store.read() as books:
+            days = [day for day in books.ledger.sessions(args.last + 3) if day <= calendar.today(now)][: args.last]
+        facts = [app.day_facts(store, calendar, day) for day in days]
+    rows = history_rows(facts, calendar, now, config.jobs, config.settings.mode)
+    print(json.dumps(history_json(rows), indent=1) if args.json else render_history(rows))
+    return 0

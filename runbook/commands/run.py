@@ -1,0 +1,282 @@
+"""`serve`, `run`, `doctor`, `notify`, `rehearse`: what talks to the world."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from runbook import app
+from runbook.budget import Budget
+from runbook.clock import SystemClock, host_monotonic
+from runbook.config import Config
+from runbook.errors import ConfigError, JobFailed, RunbookError, UsageError
+from runbook.fault import Fault, nearest
+from runbook.job import JobSpec, Key, Verdict
+from runbook.ports import Delivery, Message
+from runbook.run import State
+from runbook.session import PhaseName, Session, SessionCalendar
+
+_DOCTOR_SECONDS = 30.0
+_ANSWER_SECONDS = 20.0
+_NEWS_SECONDS = 30.0
+
+
+def _ready(args: argparse.Namespace) -> Config:
+    """The site's configuration with its secrets, and logging that hides them."""
+    from runbook.logs import setup
+    from runbook.redact import Redactor
+
+    config = app.load_config(args.site)
+    app.need_secrets(config)
+    setup(logging.DEBUG if args.debug else logging.INFO, Redactor(config.secrets.values()), getattr(args, "log", None))
+    for note in app.warnings(config):
+        print(f"note: {note}", file=sys.stderr)
+    return config
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Run until told to stop; ends within five seconds, whatever the steps do."""
+    config = _ready(args)
+    if faults := app.channel_faults(config):
+        raise ConfigError(faults)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    daemon = app.Daemon(config)
+    daemon.start()
+    log = logging.getLogger("runbook")
+    calendar = daemon.almanac.calendar()
+    coming = calendar.next_session(SystemClock().now())
+    log.info(
+        "runbook serves %s, mode %s, pid %d, epoch %d",
+        config.settings.exchange,
+        config.settings.mode,
+        os.getpid(),
+        daemon.engine.epoch,
+    )
+    if coming is not None:
+        log.info("next session %s %s", coming.date, coming.open.astimezone(calendar.zone).strftime("%H:%M %Z"))
+    while not stop.wait(0.5):
+        if daemon.engine.finished.is_set():
+            break
+    lost = daemon.engine.lost
+    log.info("stopping%s", f": {lost}" if lost else "")
+    daemon.stop()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(1 if lost else 0)  # a hung step's thread must not hold the exit; everything is written by now
+
+
+def run(args: argparse.Namespace) -> int:
+    """One job now: a live daemon's next pulse takes it, else it runs here."""
+    config = _ready(args)
+    job = config.job(args.job)
+    if job is None:
+        names = [j.name for j in config.jobs]
+        raise UsageError(f"no job {args.job!r}; accepted: {nearest(args.job, names)}{', '.join(names)}")
+    store = app.open_store(config)
+    try:
+        from runbook.adapters.lock import DatabaseLock
+
+        if DatabaseLock(config.database_path).held():
+            return _ask_daemon(args, config, job)
+    finally:
+        store.close()
+    if job.resident:
+        raise JobFailed(f"what {job.name} starts lives in the daemon", hint="start `runbook serve`")
+    daemon = app.Daemon(config)
+    daemon.start(run=False)
+    try:
+        calendar = daemon.almanac.calendar()
+        key = _key(args, job, calendar, daemon.clock.now())
+        _refuse_repeat(args, daemon, key)
+        done = daemon.engine.run_here(key, _actor(args), again=True)
+        _wait_for_news(daemon)
+    finally:
+        daemon.stop()
+    print(f"{key}: {done.outcome}, {done.verdict}: {done.reason}")
+    if done.hint:
+        print(f"  -> {done.hint}")
+    return 0 if done.outcome is State.SUCCEEDED and done.verdict is Verdict.OK else 1
+
+
+def _refuse_repeat(args: argparse.Namespace, daemon: app.Daemon, key: Key) -> None:
+    with daemon.store.read() as books:
+        held = books.ledger.entry(key)
+    if held is not None and held.state is State.SUCCEEDED and not args.again:
+        raise JobFailed(f"{key} has succeeded already", hint="--again runs it once more")
+
+
+def _wait_for_news(daemon: app.Daemon) -> None:
+    """Give the outbox time to send what the job told; what is left goes out with the next start."""
+    until = host_monotonic() + _NEWS_SECONDS
+    pause = threading.Event()
+    while host_monotonic() < until:
+        with daemon.store.read() as books:
+            if not books.alerts.unsent():
+                return
+        pause.wait(0.2)
+    print("not all messages are delivered yet; they stay in the outbox", file=sys.stderr)
+
+
+def _ask_daemon(args: argparse.Namespace, config: Config, job: JobSpec) -> int:
+    store = app.open_store(config)
+    try:
+        store.check()
+        calendar = app.almanac(config, store).calendar()
+        now = SystemClock().now()
+        key = _key(args, job, calendar, now)
+        with store.read() as books:
+            held = books.ledger.entry(key)
+        if held is not None and held.state is State.SUCCEEDED and not args.again:
+            raise JobFailed(f"{key} has succeeded already", hint="--again runs it once more")
+        data = {"session": str(key.session), "job": key.job, "slot": key.slot, "reason": args.reason}
+        with store.write() as books:
+            number = books.desk.ask("run", data, _actor(args), now)
+        print(f"asked the daemon to run {key} (request {number})")
+        until, pause = host_monotonic() + _ANSWER_SECONDS, threading.Event()
+        while host_monotonic() < until:
+            with store.read() as books:
+                asked = books.desk.request(number)
+            if asked is not None and asked.answer is not None:
+                print(asked.answer)
+                return 0 if asked.answer.startswith("started") else 1
+            pause.wait(0.2)
+    finally:
+        store.close()
+    print("the daemon has not taken it yet; its next pulse will", file=sys.stderr)
+    return 1
+
+
+def _actor(args: argparse.Namespace) -> str:
+    who = f"cli:{getpass.getuser()}"
+    return f"{who} ({args.reason})"[:60] if args.reason else who
+
+
+def _key(args: argparse.Namespace, job: JobSpec, calendar: SessionCalendar, now: datetime) -> Key:
+    """Which occurrence is meant: the named one, else the latest whose time has come, else the first of the day."""
+    from runbook.agenda import occurrences
+
+    day: date = args.session or calendar.today(now)
+    session = next(iter(calendar.sessions(day, day)), None)
+    if session is None and args.session is None:
+        session = calendar.session_at(now)
+    if session is None:
+        known = calendar.day(day)
+        raise UsageError(f"{day} has no session: {known.status} ({known.reason})")
+    rows = occurrences(job, session)
+    if args.slot is not None:
+        if args.slot not in {o.key.slot for o in rows}:
+            raise UsageError(
+                f"{job.name} has no slot {args.slot!r}; accepted: {', '.join(o.key.slot for o in rows[:8])}"
+            )
+        return Key(session.date, job.name, args.slot)
+    begun = [o for o in rows if o.planned <= now]
+    return (begun[-1] if begun else rows[0]).key
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """The ladder now. A live daemon's feed is believed instead of opening a second subscription."""
+    from runbook.probe import evidence_told, probe
+    from runbook.symbols import resolve
+    from runbook.verify import StreamEvidence, climb, render
+
+    config = _ready(args)
+    clock = SystemClock()
+    budget = Budget(_DOCTOR_SECONDS)
+    now = clock.now()
+    told, session = _from_ledger(config, now)
+    due = session is not None and session.phase_at(now) is PhaseName.CONTINUOUS
+    gateway = app.gateway(config, clock)
+    try:
+        instruments, faults = resolve(gateway, config.settings.symbols, now.date(), budget, patient=False)
+
+        def stream() -> StreamEvidence:
+            seen = evidence_told(told) if told else None
+            return seen or probe(lambda: app.stream(config, clock), instruments, budget, ticks_due=due)
+
+        ladder = climb(gateway, config.settings.mode.gateway, instruments, stream, budget, ticks_due=due)
+    finally:
+        gateway.close()
+    if args.json:
+        print(json.dumps({"verdict": str(ladder.verdict), **ladder.facts(), "unresolved": list(faults)}, indent=1))
+    else:
+        print(
+            f"{config.settings.openalgo.url}, mode {config.settings.mode}, {'ticks are due now' if due else 'no ticks are due now'}"
+        )
+        print("\n".join(render(ladder)))
+        for fault in faults:
+            print(f"  ?    symbol     {fault}")
+    return 1 if ladder.verdict is Verdict.BAD else 0
+
+
+def _from_ledger(config: Config, now: datetime) -> tuple[Mapping[str, Any], Session | None]:
+    """(what a live daemon says of its feed, the session now), as far as the ledger knows."""
+    store = app.open_store(config, busy_seconds=5)
+    try:
+        if not store.exists:
+            return {}, None
+        store.check()
+        with store.read() as books:
+            lease = books.desk.lease()
+        session = app.almanac(config, store).calendar().session_at(now)
+        alive = lease is not None and lease.expires > now
+        return (lease.data.get("feed", {}) if lease is not None and alive else {}), session
+    except RunbookError:
+        return {}, None  # the ladder can be climbed without a ledger
+    finally:
+        store.close()
+
+
+def notify(args: argparse.Namespace) -> int:
+    """A numbered test message to each channel; says what became of each."""
+    config = _ready(args)
+    channels = list(config.secrets.channels)
+    if not channels:
+        fault = Fault(
+            app.CONFIG,
+            None,
+            "notify",
+            "no channel",
+            "one or more Apprise URLs",
+            "phone: tgram://${TELEGRAM_TOKEN}/${TELEGRAM_CHAT}",
+        )
+        raise ConfigError([fault])
+    if args.channel is not None and args.channel not in channels:
+        raise UsageError(f"no channel {args.channel!r}; accepted: {', '.join(channels)}")
+    number = f"{SystemClock().now():%H%M%S}"
+    message = Message(
+        f"runbook test {number}",
+        f"If you read this, this channel works.\nDesk: {config.settings.exchange}, mode {config.settings.mode}.",
+    )
+    notifier = app.notifier(config)
+    results = []
+    try:
+        for name in [args.channel] if args.channel else channels:
+            delivery, why = notifier.send(name, message, 25.0)
+            results.append({"channel": name, "delivery": str(delivery), "reason": why})
+            if not args.json:
+                print(
+                    f"  {name:<10} {delivery}{f': {why}' if why and delivery is not Delivery.SENT else ''}", flush=True
+                )
+    finally:
+        notifier.close()
+    if args.json:
+        print(json.dumps({"number": number, "results": results}, indent=1))
+    return 0 if all(r["delivery"] == Delivery.SENT for r in results) else 1
+
+
+def rehearse(args: argparse.Namespace) -> int:
+    """One short day on loopback; exit 1 names the expectation that failed."""
+    from runbook.rehearsal import rehearse as play
+
+    return play(args.scenario, seed=args.seed, speed=args.speed, keep=args.keep, debug=args.debug)

@@ -1,0 +1,91 @@
+"""What the feed can be told. Times are seconds of `Clock.monotonic`; a generation counts our connections from 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runbook.market import Instrument, Quote, Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The socket is open and OpenAlgo accepted the key. It proves nothing of the broker's own feed."""
+
+    generation: int
+    broker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """OpenAlgo acknowledged a subscription. An acknowledgement is not a tick."""
+
+    generation: int
+    accepted: tuple[Instrument, ...]
+    refused: tuple[tuple[Instrument, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TickReceived:
+    """A parsed tick with a usable price, received at `at`."""
+
+    generation: int
+    tick: Tick
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """A frame that is no tick we can use: counted and shown, never a price."""
+
+    generation: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The socket is gone, whoever closed it; `code` is the close code where one was sent."""
+
+    generation: int
+    reason: str
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectFailed:
+    """Connecting, authenticating or subscribing failed. `refused` is True when nothing listens on the port."""
+
+    generation: int
+    reason: str
+    refused: bool = False
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """One multiquotes answer, received at `at`; names without a usable quote are in `faults` with the reason."""
+
+    quotes: tuple[Quote, ...]
+    at: float
+    faults: tuple[tuple[Instrument, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PollFailed:
+    """REST gave no quotes at all."""
+
+    reason: str
+    at: float
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerChecked:
+    """The broker was asked over REST before a fallback: `ok` when a usable quote came back."""
+
+    ok: bool
+    reason: str
+    at: float
+
+
+StreamEvent = Connected | Subscribed | TickReceived | Garbage | Closed | ConnectFailed
+Event = StreamEvent | Polled | PollFailed | BrokerChecked

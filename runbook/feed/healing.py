@@ -1,0 +1,154 @@
+"""The socket and its cure. This is the one owner of reconnection: doors connect when told, and never by themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from runbook.feed.actions import Action, CloseStream, Connect, Note, Resubscribe
+from runbook.feed.events import Closed, ConnectFailed, Subscribed
+from runbook.feed.policy import Policy
+from runbook.feed.state import Fault, Link, LinkState, State, gap_limit
+from runbook.feed.table import Mode
+
+_UNHEALTHY = {Mode.SUSPECT, Mode.FALLBACK, Mode.BLIND}
+
+
+def open_link(state: State, now: float, reason: str) -> tuple[State, Connect]:
+    """A new connection under the next number; counted as one attempt."""
+    link = state.link
+    opened = replace(
+        link,
+        state=LinkState.OPENING,
+        generation=link.generation + 1,
+        since=now,
+        down_since=now if link.down_since is None else link.down_since,
+        rungs=(*link.rungs, now),
+        attempts=link.attempts + 1,
+    )
+    return replace(state, link=opened), Connect(opened.generation, reason)
+
+
+def on_connected(state: State, now: float, policy: Policy) -> State:
+    """The socket is open; what it was blamed for before is over, and ticks get time to arrive."""
+    link = replace(
+        state.link,
+        state=LinkState.UP,
+        since=now,
+        down_since=None,
+        fault=None,
+        due=now + _patience(state.link, now, policy),
+    )
+    return replace(state, link=link)
+
+
+def on_subscribed(state: State, event: Subscribed, now: float) -> tuple[State, tuple[Action, ...]]:
+    """An acknowledgement: no proof of anything, but a first tick cannot be asked for before it."""
+    first = state.link.subscribed_at is None
+    if first and state.mode is Mode.ARMED:
+        state = replace(state, judged_from=max(state.judged_from, now))
+    link = replace(state.link, subscribed_at=now)
+    if not event.refused:
+        return replace(state, link=link), ()
+    told = "; ".join(f"{instrument}: {why}" for instrument, why in event.refused)
+    link = replace(link, fault=Fault(f"subscription refused: {told}"))
+    return replace(state, link=link), (Note(f"OpenAlgo refused a subscription: {told}"),)
+
+
+def on_down(state: State, event: Closed | ConnectFailed, now: float, policy: Policy) -> State:
+    """The socket is gone. The first attempt after ticks have moved is made at once."""
+    if isinstance(event, ConnectFailed):
+        fault = Fault(event.reason, event.hint, event.refused)
+    else:
+        fault = Fault(f"{event.reason} (code {event.code})" if event.code is not None else event.reason)
+    return replace(state, link=_down(state.link, now, fault, now + _delay(state.link, now, policy)))
+
+
+def proven(state: State) -> State:
+    """Ticks move again: the next outage starts with a fresh ladder. The attempts of the window still count."""
+    return replace(state, link=replace(state.link, attempts=0, reopen=False, due=0.0, spent_noted=False))
+
+
+def soon(state: State, now: float) -> State:
+    """Something changed on the other side (REST is back): ask the open socket again without waiting."""
+    return replace(state, link=replace(state.link, due=min(state.link.due, now), reopen=False))
+
+
+def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action, ...]]:
+    """The next rung of the ladder, if one is due: subscribe again, close and stay away, open."""
+    link = state.link
+    if link.state is LinkState.OPENING and now - link.since >= policy.connect_within:
+        why = f"no answer within {policy.connect_within:g} s"
+        link = _down(link, now, Fault(why), now + _delay(link, now, policy))
+        return replace(state, link=link), (CloseStream(why),)
+    if now < link.due or not (link.state is LinkState.DOWN or _mute(state, now, policy)):
+        return state, ()
+    link = replace(link, rungs=tuple(t for t in link.rungs if now - t < policy.rungs_window))
+    state = replace(state, link=link)
+    if len(link.rungs) >= policy.rungs:
+        return _wait(state, now, policy)
+    if link.state is LinkState.DOWN:
+        state, connect = open_link(state, now, link.fault.reason if link.fault else "the socket was silent")
+        counts = replace(state.counts, reconnects=state.counts.reconnects + 1)
+        return replace(state, counts=counts), (connect,)
+    if link.reopen:
+        why = "still silent after subscribing again"
+        # down, but by our own hand: no fault of the other side is noted
+        link = replace(link, state=LinkState.DOWN, since=now, down_since=now, due=now + policy.stay_away, reopen=False)
+        return replace(state, link=link), (CloseStream(why),)
+    link = replace(link, attempts=link.attempts + 1, rungs=(*link.rungs, now), reopen=True)
+    wait = policy.resubscribe_patience if link.attempts == 1 else _patience(link, now, policy)
+    counts = replace(state.counts, resubscribes=state.counts.resubscribes + 1)
+    state = replace(state, link=replace(link, due=now + wait), counts=counts)
+    return state, (Resubscribe("no ticks on the open socket"),)
+
+
+def _mute(state: State, now: float, policy: Policy) -> bool:
+    """The socket is open and brings nothing; one on which ticks have just begun to flow is left alone."""
+    if state.link.state is not LinkState.UP or state.mode not in _UNHEALTHY:
+        return False
+    return state.run is None or now - state.run.last > gap_limit(state, policy)
+
+
+def _wait(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action, ...]]:
+    link = replace(state.link, due=state.link.rungs[0] + policy.rungs_window, spent_noted=True)
+    if state.link.spent_noted:
+        return replace(state, link=link), ()
+    said = (
+        f"{policy.rungs} attempts on the socket in {policy.rungs_window / 60:g} min did not help; "
+        f"the next in {link.due - now:.0f} s"
+    )
+    return replace(state, link=link), (Note(said),)
+
+
+def _down(link: Link, now: float, fault: Fault, due: float) -> Link:
+    since = now if link.down_since is None else link.down_since
+    return replace(link, state=LinkState.DOWN, since=now, down_since=since, fault=fault, due=due)
+
+
+def _patience(link: Link, now: float, policy: Policy) -> float:
+    return max(policy.resubscribe_patience, _delay(link, now, policy))
+
+
+def _delay(link: Link, now: float, policy: Policy) -> float:
+    """Seconds to the next attempt: none, a short jitter, the full one; the last half is spread over the window.
+
+    Without the spread six quick attempts would be gone in three minutes, and a server that comes back after four would
+    be noticed after ten.
+    """
+    if link.attempts == 0:
+        return 0.0
+    # the second attempt is to fall within `closed_after`, so that a quick restart is over before REST is asked for
+    top = min(policy.reconnect_max, policy.closed_after / 2) if link.attempts == 1 else policy.reconnect_max
+    low = min(policy.reconnect_min, top)
+    jitter = low + (top - low) * _chance(f"{policy.seed}/{link.generation}/{link.attempts}")
+    recent = tuple(t for t in link.rungs if now - t < policy.rungs_window)
+    left = policy.rungs - len(recent)
+    if 0 < left <= policy.rungs // 2:
+        return max(jitter, (recent[0] + policy.rungs_window - now) / left)
+    return jitter
+
+
+def _chance(key: str) -> float:
+    """A number in [0, 1) that looks like chance and is the same each time."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest()) / 2**48

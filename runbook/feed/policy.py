@@ -1,0 +1,58 @@
+"""The figures the feed is judged by. Why each is what it is: docs/feed.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All limits of the feed; seconds of `Clock.monotonic` unless the name says otherwise."""
+
+    # silence on the socket (the guide's two limits)
+    warn_after: float = 60.0
+    fallback_after: float = 120.0
+    closed_after: float = 15.0  # a socket that is known to be gone needs no 120 s to be believed
+
+    # REST
+    poll_every: float = 1.5
+    slow_poll_every: float = 5.0
+    slow_after: float = 300.0
+    bot_served: bool = False  # a bot lives on these prices: never slow down by age
+    verify_within: float = 15.0  # an answer to VerifyBroker later than this is no answer
+    poll_failures_blind: int = 3
+    poll_failing_blind: float = 5.0  # ... or two failures this far apart, when polls are slow
+    poll_overdue: float = 15.0  # nothing heard from the poller at all
+    poll_backoff_max: float = 30.0
+    index_frozen_after: float = 15.0
+    future_frozen_after: float = 10.0
+    frozen_polls: int = 2  # a stretched poll must see it stand still twice before it says so
+    moves_to_trust: int = 2
+    rest_max_per_hour: int = 2000
+
+    # the way back
+    probation: float = 30.0
+    probation_max: float = 600.0
+    flap_window: float = 300.0
+    probation_ticks: int = 5
+    probation_gap: float = 5.0
+    probation_gap_no_canary: float = 60.0  # options alone may be quiet for a minute and healthy
+
+    # healing the socket
+    resubscribe_patience: float = 15.0
+    stay_away: float = 2.0
+    connect_within: float = 20.0
+    reconnect_min: float = 1.0
+    reconnect_max: float = 60.0
+    rungs: int = 6
+    rungs_window: float = 600.0
+    seed: int = 0  # of the jitter; two desks on one server should not share it
+
+    # runbook itself
+    pause_after: float = 10.0  # no evaluation for this long: runbook was stopped, not the feed
+
+    def __post_init__(self) -> None:
+        if not 0 < self.warn_after < self.fallback_after:
+            raise ValueError(
+                f"fallback_after ({self.fallback_after:g} s) must be longer than warn_after ({self.warn_after:g} s)"
+            )

@@ -1,0 +1,342 @@
+"""The feed loop: queue -> feed.step -> perform. One thread decides; sockets and polls have threads of their own."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from runbook.alert import FeedMoved, FeedWord
+from runbook.budget import Budget
+from runbook.clock import Clock
+from runbook.day import FeedChange
+from runbook.engine import FeedNews, FeedTotals
+from runbook.errors import RunbookError
+from runbook.feed import actions as act
+from runbook.feed import events, lines, machine
+from runbook.feed.policy import Policy
+from runbook.feed.state import State, initial, source
+from runbook.feed.table import Mode
+from runbook.market import Instrument, Quote, Source, Tick
+from runbook.ports import Gateway, TickStream
+from runbook.session import PhaseName, Session
+
+log = logging.getLogger(__name__)
+
+EVALUATE = 1.0  # seconds
+POLL_BUDGET = 8.0  # real seconds for one multiquotes call
+LINGER = timedelta(minutes=2)  # after the close, before the socket is given back
+_WORDS = {
+    Mode.FALLBACK: FeedWord.FALLBACK,
+    Mode.PROBATION: FeedWord.PROBATION,
+    Mode.BLIND: FeedWord.BLIND,
+    Mode.OFF: FeedWord.OFF,
+}
+
+
+class Keeper(Protocol):
+    """Where ticks are kept; see adapters/recorder."""
+
+    dropped: int
+    written: int
+    fault: str | None
+
+    def record(self, source: Source, value: Tick | Quote, received_at: datetime) -> bool: ...
+    def close(self, timeout: float = 5.0) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedParts:
+    """What the monitor is made of; `app` puts it together. `quiet` names what promises no ticks at an instant."""
+
+    clock: Clock
+    stream: TickStream
+    gateway: Gateway
+    policy: Policy
+    recorder: Callable[[Session], Keeper]
+    post: Callable[[FeedNews | FeedTotals], None]
+    mode: str
+    say: Callable[[str], None] = log.info
+    quiet: Callable[[datetime, Sequence[Instrument]], frozenset[Instrument]] = lambda _now, _all: frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """How the feed stands, for steps and screens."""
+
+    running: bool
+    state: State | None
+    at: float
+    session: Session | None
+
+    @property
+    def mode(self) -> Mode:
+        return self.state.mode if self.state else Mode.OFF
+
+    @property
+    def source(self) -> Source | None:
+        return source(self.state) if self.state else None
+
+
+class Monitor:
+    """Watches the feed of one session at a time. `start` and `stop` mirror each other and may come from any thread."""
+
+    def __init__(self, parts: FeedParts) -> None:
+        self._p = parts
+        self._lock = threading.Lock()
+        self._watch: _Watch | None = None
+        self._generation = 0
+
+    def start(self, session: Session, instruments: Sequence[Instrument]) -> bool:
+        """Watch `instruments` through `session`; False when exactly that is watched already."""
+        with self._lock:
+            held = self._watch
+            if held is not None and held.alive:
+                if held.session.date == session.date and set(held.state.watched) == set(instruments):
+                    return False
+                held.stop()
+                self._generation = held.state.link.generation
+            self._watch = _Watch(self._p, session, instruments, self._generation)
+            self._watch.start()
+            return True
+
+    def stop(self) -> None:
+        with self._lock:
+            if self._watch is not None:
+                self._watch.stop()
+                self._generation = self._watch.state.link.generation
+
+    def view(self) -> Watching:
+        held = self._watch
+        now = self._p.clock.monotonic()
+        if held is None:
+            return Watching(running=False, state=None, at=now, session=None)
+        return Watching(running=held.alive, state=held.state, at=now, session=held.session)
+
+
+class _Watch:
+    """One session's watch: the queue, the machine's state, and the threads that do what it asks."""
+
+    def __init__(self, parts: FeedParts, session: Session, instruments: Sequence[Instrument], generation: int) -> None:
+        self._p = parts
+        self.session = session
+        self.state = initial(instruments, parts.policy, generation)
+        self._inbox: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._keeper = parts.recorder(session)
+        self._poller: _Poller | None = None
+        self._printed = {i: lines.Printed() for i in self.state.watched}
+        self._sampled: datetime | None = None
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout=3.0)
+
+    # -- the loop ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        clock = self._p.clock
+        try:
+            self._apply(machine.start(self.state, clock.monotonic()))
+            due = clock.monotonic()
+            while not self._stop.is_set():
+                if clock.monotonic() >= due:
+                    self._evaluate()
+                    due = max(due + EVALUATE, clock.monotonic())
+                    if clock.now() > self.session.close + LINGER:
+                        break
+                try:
+                    event = self._inbox.get(timeout=min(0.25, max(0.001, clock.real(due - clock.monotonic()))))
+                except queue.Empty:
+                    continue
+                self._take(event)
+        except Exception:
+            log.exception("the feed monitor failed; `start_feed` starts it again")
+        finally:
+            self._end()
+
+    def _evaluate(self) -> None:
+        now = self._p.clock.now()
+        quiet = self._p.quiet(now, self.state.watched)
+        phase = self.session.phase_at(now)
+        self._apply(machine.evaluate(self.state, self._p.clock.monotonic(), phase, self._p.policy, quiet=quiet))
+        for instrument in self.state.watched:
+            printed, text = lines.line(self._printed[instrument], self.state, self._p.clock.monotonic(), instrument)
+            self._printed[instrument] = printed
+            if text is not None:
+                self._p.say(text)
+        minute = now.replace(second=0, microsecond=0)
+        if minute != self._sampled and phase is not PhaseName.SHUT:
+            self._sampled = minute
+            self._p.post(FeedTotals(self.session.date, minute, self._totals()))
+
+    def _take(self, event: events.Event) -> None:
+        clock = self._p.clock
+        match event:
+            case events.TickReceived(generation, tick, at) if generation == self.state.link.generation:
+                self._keeper.record(Source.WEBSOCKET, tick, self._wall(at))
+            case events.Polled(quotes, at):
+                for quote in quotes:
+                    self._keeper.record(Source.REST_POLLING, quote, self._wall(at))
+            case _:
+                pass
+        self._apply(machine.step(self.state, event, clock.monotonic(), self._p.policy))
+        if isinstance(event, events.Garbage) and self.state.counts.garbage in (1, 10, 100, 1000):
+            log.warning("frame %d that is no tick: %s", self.state.counts.garbage, event.what)
+
+    def _wall(self, at: float) -> datetime:
+        return self._p.clock.now() - timedelta(seconds=self._p.clock.monotonic() - at)
+
+    def _end(self) -> None:
+        reason = "runbook stops" if self._stop.is_set() else "the session is over"
+        self._apply(machine.stop(self.state, self._p.clock.monotonic(), reason))
+        self._p.stream.close()
+        minute = self._p.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
+        written = self._keeper.close()
+        if not written:
+            log.error("some ticks could not be written: %s", self._keeper.fault or "the recorder did not end in time")
+        self._p.post(FeedTotals(self.session.date, minute, self._totals()))
+
+    def _totals(self) -> Mapping[str, Any]:
+        return totals(self.state) | {"recorded": self._keeper.written, "not_recorded": self._keeper.dropped}
+
+    # -- perform ----------------------------------------------------------------------------------------------------
+
+    def _apply(self, answer: machine.Answer) -> None:
+        self.state, wanted = answer
+        for action in wanted:
+            self._perform(action)
+
+    def _perform(self, action: act.Action) -> None:
+        match action:
+            case act.Connect(generation, reason):
+                log.info("connection %d: %s", generation, reason)
+                self._p.stream.connect(generation, self.state.watched, self._inbox.put)
+            case act.Resubscribe(reason):
+                log.info("authenticate and subscribe again: %s", reason)
+                self._p.stream.resubscribe()
+            case act.CloseStream():
+                # Closing may take seconds on a half-dead link; the loop must not.
+                threading.Thread(target=self._p.stream.close, name="feed-close", daemon=True).start()
+            case act.VerifyBroker():
+                threading.Thread(target=self._verify, name="feed-verify", daemon=True).start()
+            case act.StartPolling(interval):
+                self._poller = _Poller(self._p, self.state.watched, interval, self._inbox.put)
+                self._poller.start()
+            case act.SetPollInterval(interval):
+                if self._poller is not None:
+                    self._poller.interval(interval)
+            case act.StopPolling():
+                if self._poller is not None:
+                    self._poller.stop()
+                    self._poller = None
+            case act.Note(text):
+                log.warning("%s", text)
+            case act.Paused(seconds):
+                log.warning("runbook itself did not run for %.0f s; the feed is not blamed for them", seconds)
+            case act.Announce(transition):
+                self._announce(transition)
+
+    def _verify(self) -> None:
+        first = next((i for i in self.state.watched if i.is_index), self.state.watched[0])
+        clock = self._p.clock
+        try:
+            quote = self._p.gateway.quote(first, Budget(POLL_BUDGET, self._stop))
+            ok, reason = quote.fault is None, quote.fault or f"{first.symbol} {quote.ltp:g} over REST"
+        except RunbookError as exc:
+            ok, reason = False, f"{exc}" + (f"; {exc.hint}" if exc.hint else "")
+        self._inbox.put(events.BrokerChecked(ok, reason, clock.monotonic()))
+
+    def _announce(self, t: act.Transition) -> None:
+        at = self._wall(t.at)
+        level = logging.INFO if t.after in (Mode.LIVE, Mode.ARMED, Mode.OFF) else logging.WARNING
+        log.log(level, "feed %s -> %s: %s", t.before, t.after, t.reason)
+        before, after = _WORDS.get(t.before, FeedWord.LIVE), _WORDS.get(t.after, FeedWord.LIVE)
+        cause = None
+        if before is not after and not (t.before is Mode.OFF and t.after is Mode.ARMED):
+            names = ", ".join(i.symbol for i in self.state.watched if i.is_index) or self.state.watched[0].symbol
+            cause = FeedMoved(before, after, at, t.reason, hint=t.hint, mode=self._p.mode, feed=names)
+        change = FeedChange(at, t.before, t.after, t.reason, t.hint or None, dict(t.evidence))
+        self._p.post(FeedNews(self.session.date, change, cause))
+
+
+class _Poller:
+    """Reads all quotes over REST at an interval; every answer and every failure goes to the queue."""
+
+    def __init__(
+        self, parts: FeedParts, instruments: Sequence[Instrument], interval: float, put: Callable[[events.Event], None]
+    ) -> None:
+        self._p = parts
+        self._instruments = instruments
+        self._interval = interval
+        self._put = put
+        self._nudge = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed-poll", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def interval(self, seconds: float) -> None:
+        shorter = seconds < self._interval
+        self._interval = seconds
+        if shorter:
+            self._nudge.set()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._nudge.set()
+
+    def _run(self) -> None:
+        clock = self._p.clock
+        while not self._stop.is_set():
+            begun = clock.monotonic()
+            try:
+                quotes, faults = self._p.gateway.quotes(self._instruments, Budget(POLL_BUDGET, self._stop))
+                event: events.Event = events.Polled(quotes, clock.monotonic(), faults)
+            except RunbookError as exc:
+                event = events.PollFailed(str(exc), clock.monotonic(), exc.hint)
+            if self._stop.is_set():
+                return
+            self._put(event)
+            self._nudge.clear()
+            clock.wait(self._nudge, max(0.0, begun + self._interval - clock.monotonic()))
+
+
+def totals(state: State) -> dict[str, Any]:
+    """The session's totals as JSON: seconds by source, counts, the longest gap, ticks by symbol."""
+    return {
+        "mode": str(state.mode),
+        "seconds": {name: round(value, 1) for name, value in asdict(state.seconds).items()},
+        "counts": asdict(state.counts),
+        "longest_gap": round(state.longest_gap, 1),
+        "ticks": {i.symbol: clock.ticks for i, clock in state.ticks.items()},
+    }
+
+
+def scaled(policy: Policy, rate: float) -> Policy:
+    """The policy of a rehearsal at `rate`: limits that wait for a real socket keep their real length."""
+    return replace(
+        policy,
+        verify_within=policy.verify_within * rate,
+        connect_within=policy.connect_within * rate,
+        poll_overdue=policy.poll_overdue * rate,
+        pause_after=max(policy.pause_after, rate),
+    )
+
+
+def watched(instruments: Iterable[Instrument]) -> str:
+    return ", ".join(i.symbol for i in instruments)

@@ -1,0 +1,224 @@
+"""A short trading day against the simulator: the same engine, steps, client, feed, ledger, outbox and Apprise as `serve`."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import textwrap
+import threading
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from runbook import app
+from runbook.almanac import Almanac
+from runbook.clock import RehearsalClock, host_monotonic
+from runbook.errors import UsageError
+from runbook.logs import setup
+from runbook.monitor import scaled
+from runbook.redact import Redactor
+from runbook.rehearsal import expectations, stage
+from runbook.rehearsal.scenarios import Scenario, scenario
+from runbook.run import Run
+from runbook.session import Session
+from runbook.simulator import Simulator
+from runbook.simulator.bot import RehearsalBot
+
+LOT = 75
+_LOOK = 0.02  # real seconds between two looks of the director
+_LIMIT = 85.0  # real seconds; a rehearsal that takes longer has failed
+_AFTER = timedelta(minutes=31)  # past the report
+
+
+def rehearse(name: str, *, seed: int, speed: float, keep: Path | None, debug: bool = False) -> int:
+    """Play the day, print it as it goes, ask what it came to; 1 when an expectation was not met."""
+    if not 1 <= speed <= 30:
+        raise UsageError(
+            f"--speed {speed:g}: accepted are 1 to 30; sockets are real, and faster they could not keep up"
+        )
+    chosen = scenario(name)
+    with ExitStack() as stack:
+        if keep is not None:
+            folder = keep
+            if (folder / "runbook.db").exists():
+                raise UsageError(f"{folder} holds a ledger already; accepted: a new folder")
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runbook-rehearsal-")))
+        return Director(chosen, folder, seed=seed, speed=speed, debug=debug, stack=stack).play()
+
+
+class Director:
+    """Sets the stage, gives the cues, moves the clock on, and asks at the end."""
+
+    def __init__(
+        self, chosen: Scenario, folder: Path, *, seed: int, speed: float, debug: bool, stack: ExitStack
+    ) -> None:
+        self._scenario = chosen
+        self._folder = folder
+        self._speed = speed
+        self._session: Session = stage.session()
+        self._clock = RehearsalClock(self._session.open - timedelta(minutes=65))
+        self._lock = threading.Lock()
+        self._said: dict[str, str] = {}
+        hours = (self._session.open, self._session.close)
+        self._sim = stack.enter_context(Simulator(clock=self._clock, seed=seed, session=hours, mode="analyze"))
+        self._phone = stage.Phone(lambda received: self._ring(received))
+        future = self._sim.market.near_future
+        stage.write_site(
+            folder, app.shipped_site(), url=self._sim.rest_url, stream=self._sim.stream_url,
+            symbols=["NIFTY", "NIFTY:fut"], mode="analyzer", phone=self._phone.url,
+        )  # fmt: skip
+        self._env = {"OPENALGO_API_KEY": self._sim.api_key}
+        config = app.load_config(folder, self._env)
+        setup(logging.DEBUG if debug else logging.ERROR, Redactor(config.secrets.values()), folder / "runbook.log")
+        self._bot = RehearsalBot(self._sim, folder / "trades.csv", self._clock, plant=chosen.plants)
+        self._future = future
+        rate = speed
+        hooks = app.Hooks(
+            clock=self._clock, policy=lambda policy: scaled(policy, rate), say=lambda text: self._print("feed", text),
+            on_run=self._ran, calendar=self._fill,
+        )  # fmt: skip
+        self._daemon = app.Daemon(config, hooks)
+        actions = [(cue.at, self._cue, cue) for cue in chosen.cues] + [
+            (order.at, self._trade, order) for order in chosen.orders
+        ]
+        self._actions = sorted(actions, key=lambda action: action[0])
+
+    # -- the day ----------------------------------------------------------------------------------------------------
+
+    def play(self) -> int:
+        began = host_monotonic()
+        print(f"rehearsal {self._scenario.name}: {self._scenario.story}")
+        print(
+            f"  a session of {stage.MINUTES} minutes on {stage.DAY:%a %d %b %Y}, OpenAlgo simulated on loopback, at most x{self._speed:g}\n"
+        )
+        self._phone.start()
+        self._daemon.start()
+        in_time = False
+        try:
+            in_time = self._run(began)
+        finally:
+            self._daemon.stop()
+            self._phone.stop()
+        took = host_monotonic() - began
+        return self._judge(took, in_time=in_time)
+
+    def _run(self, began: float) -> bool:
+        """Until the report is out; False when the real time is up."""
+        pause = threading.Event()
+        end = self._session.close + _AFTER
+        while host_monotonic() - began < _LIMIT:
+            now = self._clock.now()
+            while self._actions and self._at(self._actions[0][0]) <= now:
+                _, act, what = self._actions.pop(0)
+                act(what)  # type: ignore[operator]
+            live = self._session.open - timedelta(seconds=2) <= now < self._session.close + timedelta(seconds=5)
+            wanted = self._speed if live else 1.0
+            if self._clock.rate != wanted:
+                self._clock.set_rate(wanted)
+                self._daemon.engine.wake()
+            elif not live and self._idle():
+                target = self._next(now, end)
+                if target is None:
+                    return True
+                self._clock.jump_to(target)
+                self._daemon.engine.wake()
+                self._daemon.teller.nudge()
+            pause.wait(_LOOK)
+        return False
+
+    def _idle(self) -> bool:
+        """Nothing is due or in flight: no step runs, no message waits, no connection is being made."""
+        engine, watching = self._daemon.engine, self._daemon.monitor.view()
+        if not engine.idle or self._daemon.teller.busy:
+            return False
+        if watching.running and watching.state is not None and watching.state.link.state == "opening":
+            return False
+        with self._daemon.store.read() as books:
+            return not books.alerts.unsent() and not books.ledger.due(self._clock.now())
+
+    def _next(self, now: datetime, end: datetime) -> datetime | None:
+        """What to jump to: the next row, the next cue, the open, or the end of the day (None: it has come)."""
+        if now >= end:
+            return None
+        soon = [end]
+        due = self._daemon.engine.next_due()
+        soon += [due] if due is not None else []
+        soon += [self._at(self._actions[0][0])] if self._actions else []
+        soon += [self._session.open - timedelta(seconds=2)] if now < self._session.open else []
+        return min(instant for instant in soon if instant > now)
+
+    def _at(self, seconds: float) -> datetime:
+        return self._session.open + timedelta(seconds=seconds)
+
+    def _fill(self, almanac: Almanac) -> None:
+        almanac.keep(stage.calendars(), {"source": "runbook rehearse"}, self._clock.now())
+
+    # -- cues -------------------------------------------------------------------------------------------------------
+
+    def _cue(self, cue: object) -> None:
+        from runbook.rehearsal.scenarios import Cue
+
+        assert isinstance(cue, Cue)
+        if cue.off:
+            self._sim.clear(cue.fault)
+        else:
+            self._sim.switch(cue.fault, **cue.arguments)
+        self._print("world", cue.say)
+
+    def _trade(self, order: object) -> None:
+        from runbook.rehearsal.scenarios import Order
+
+        assert isinstance(order, Order)
+        done = self._bot.trade(self._future.symbol, self._future.exchange, order.action, LOT)
+        lie = f", and lies in its log ({done.planted})" if done.planted else ""
+        self._print("bot", f"{order.action} {LOT} {self._future.symbol} at {done.fill_price:.2f}{lie}")
+
+    # -- what is heard ----------------------------------------------------------------------------------------------
+
+    def _ran(self, run: Run) -> None:
+        """A step's result, when it is news."""
+        word = f"{run.outcome} {run.verdict}"
+        if run.key.job == "check_feed" and self._said.get(run.key.job) == word:
+            return
+        self._said[run.key.job] = word
+        shown = "" if str(run.outcome) == "succeeded" else f"{run.outcome}: "
+        again = f" (again at {run.again_at.astimezone(self._session.zone):%H:%M})" if run.again_at else ""
+        self._print(run.key.job, f"{shown}{run.verdict}: {run.reason}{again}")
+
+    def _ring(self, received: stage.Received) -> None:
+        lines = [line for part in received.body.splitlines() for line in textwrap.wrap(part, 84) or [""]]
+        self._print("PHONE", "\n".join([received.title, *lines]))
+
+    def _print(self, who: str, text: str) -> None:
+        local = self._clock.now().astimezone(self._session.zone)
+        first, *rest = text.splitlines() or [""]
+        with self._lock:
+            print(f"{local:%H:%M:%S}  {who:<15}  {first}", flush=True)
+            for line in rest:
+                print(f"{'':25}  {line}", flush=True)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def _judge(self, took: float, *, in_time: bool) -> int:
+        store = app.open_store(app.load_config(self._folder, self._env))
+        try:
+            calendar = stage.calendars()[0]
+            facts = app.day_facts(store, calendar, stage.DAY)
+        finally:
+            store.close()
+        secrets = (self._sim.api_key,)
+        evidence = expectations.Evidence(self._scenario, facts, tuple(self._phone.received), self._folder, secrets)
+        answers = [
+            expectations.Answer("in time", in_time, f"{took:.0f} s of at most {_LIMIT:.0f}"),
+            *expectations.ask(evidence),
+        ]
+        print("\nexpected of this day:")
+        for answer in answers:
+            print(f"  {'ok    ' if answer.met else 'FAILED'}  {answer.name:<22} {answer.seen}")
+        failed = [answer.name for answer in answers if not answer.met]
+        print(f"\n{'rehearsal passed' if not failed else 'rehearsal FAILED: ' + ', '.join(failed)} in {took:.0f} s")
+        return 1 if failed else 0
+
+
+__all__ = ["rehearse"]

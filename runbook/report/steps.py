@@ -1,0 +1,137 @@
+"""The steps of a session as a person reads them: one line to a row, and one to all rows of a repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from runbook.job import JobSpec, Verdict
+from runbook.report.layout import plain
+from runbook.report.parts import Hole, Step
+from runbook.run import Entry, State, Try
+
+PUNCTUAL = timedelta(minutes=1)  # later than this is late, as in agenda.py
+
+_WORDS = {
+    State.PLANNED: "planned",
+    State.RUNNING: "running",
+    State.FAILED: "failed",
+    State.TIMED_OUT: "timed out",
+    State.ABANDONED: "abandoned",
+    State.MISSED: "missed",
+    State.SKIPPED: "skipped",
+    State.CANCELLED: "cancelled",
+}
+_BROKEN = (State.FAILED, State.TIMED_OUT, State.ABANDONED, State.CANCELLED)
+# The word for many rows is that of the worst of them; `planned` is no news while others ran.
+_WORST_FIRST = (
+    "bad", "failed", "timed out", "abandoned", "missed", "attention", "unknown", "cancelled", "running", "ok",
+    "skipped", "planned",
+)  # fmt: skip
+
+
+def word(entry: Entry) -> str:
+    """How a row stands, in one word. It succeeded and said nothing of what it found: that is unknown, never ok."""
+    if entry.state is State.SUCCEEDED:
+        return str(entry.verdict or Verdict.UNKNOWN)
+    return _WORDS[entry.state]
+
+
+def steps(entries: Sequence[Entry], jobs: Sequence[JobSpec]) -> tuple[Step, ...]:
+    """All rows of a session as steps, by time, then as the configuration has them."""
+    order = {job.name: n for n, job in enumerate(jobs)}
+    rows = sorted(entries, key=lambda e: (e.key.job, e.occurrence.planned, e.key.slot))
+    found: list[Step] = []
+    for (_, repeating), group in groupby(rows, key=lambda e: (e.key.job, e.repeating)):
+        found += [_many(list(group))] if repeating else [_one(entry) for entry in group]
+    return tuple(sorted(found, key=lambda s: (s.first, order.get(s.job, len(order)), s.job, s.slot)))
+
+
+def _one(entry: Entry) -> Step:
+    first, last = (entry.tries[0], entry.tries[-1]) if entry.tries else (None, None)
+    late = first.started - entry.occurrence.planned if first else timedelta()
+    state = word(entry)
+    return Step(
+        job=entry.key.job,
+        slot=entry.key.slot,
+        repeating=False,
+        first=entry.occurrence.planned,
+        last=entry.occurrence.planned,
+        rows=1,
+        ran=int(first is not None),
+        tries=len(entry.tries),
+        ok=int(state == "ok"),
+        missed=int(entry.state is State.MISSED),
+        skipped=int(entry.state is State.SKIPPED),
+        broken=int(entry.state in _BROKEN),
+        waiting=int(not entry.state.final),
+        state=state,
+        newest=state,
+        started=last.started if last else None,
+        took=_took(last),
+        late_by=late.total_seconds() if late > PUNCTUAL else None,
+        ended_late=_ended_late(entry),
+        reason=_reason(entry),
+        hint=plain(last.hint or "") if last and state != "ok" else "",
+    )
+
+
+def _many(rows: list[Entry]) -> Step:
+    words = [word(row) for row in rows]
+    ran = [row for row in rows if row.tries]
+    newest = max(ran, key=lambda row: row.tries[-1].started, default=None)
+    state = next(w for w in _WORST_FIRST if w in words)
+    worst = [row for row, w in zip(rows, words, strict=True) if w == state]
+    speaks = worst[-1] if state not in ("ok", "planned", "missed") else newest or worst[-1]
+    last = newest.tries[-1] if newest else None
+    return Step(
+        job=rows[0].key.job,
+        slot="",
+        repeating=True,
+        first=rows[0].occurrence.planned,
+        last=rows[-1].occurrence.planned,
+        rows=len(rows),
+        ran=len(ran),
+        tries=sum(len(row.tries) for row in rows),
+        ok=words.count("ok"),
+        missed=words.count("missed"),
+        skipped=words.count("skipped"),
+        broken=sum(row.state in _BROKEN for row in rows),
+        waiting=sum(not row.state.final for row in rows),
+        state=state,
+        newest=word(newest) if newest else state,
+        started=last.started if last else None,
+        took=_took(last),
+        late_by=None,
+        ended_late=None,
+        reason=_reason(speaks),
+        hint=plain(speaks.last.hint or "") if speaks.last and state != "ok" else "",
+        holes=_holes(rows),
+    )
+
+
+def _holes(rows: list[Entry]) -> tuple[Hole, ...]:
+    found = []
+    for missed, group in groupby(rows, key=lambda row: row.state is State.MISSED):
+        if missed:
+            held = list(group)
+            # A repeat's latest start is its next firing: that is where the hole ends.
+            found.append(Hole(held[0].occurrence.planned, held[-1].occurrence.latest_start, len(held)))
+    return tuple(found)
+
+
+def _took(run: Try | None) -> float | None:
+    return (run.ended - run.started).total_seconds() if run and run.ended else None
+
+
+def _ended_late(entry: Entry) -> datetime | None:
+    """The deadline, where the row was ok only after it."""
+    deadline, last = entry.occurrence.deadline, entry.last
+    if word(entry) != "ok" or deadline is None or last is None or last.ended is None:
+        return None
+    return deadline if last.ended > deadline else None
+
+
+def _reason(entry: Entry) -> str:
+    return plain(entry.reason or (entry.last.reason if entry.last else ""))
