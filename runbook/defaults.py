@@ -13,7 +13,7 @@ JOBS: tuple[dict[str, Any], ...] = (
         "at": ["open-60m", "open-10m"],
         "repeat_until_ok": "1m",
         "latest_start": "close-15m",
-        "deadline": "open-10m",
+        "deadline": "open-5m",  # not open-10m: the second look begins there, and must have its minutes
         "timeout": "20s",
         "alert": {"severity": "critical"},
     },

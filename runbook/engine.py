@@ -164,6 +164,8 @@ class Engine:
         for held in self._running.values():
             held.budget.stop.set()
         try:
+            while not self._inbox.empty():  # the feed's last words came while we stopped
+                self._take(self._inbox.get())
             with self._p.store.write() as books:
                 for held in self._running.values():
                     reason = "runbook was stopped while this ran"
@@ -208,6 +210,10 @@ class Engine:
                 self._turn()
             except StoreError as exc:
                 log.error("%s; tried again with the next pulse%s", exc, f" ({exc.hint})" if exc.hint else "")
+            except Exception as exc:
+                # A fault of our own: better a restart that says so than an engine that limps through the day.
+                log.exception("the engine failed")
+                self._lost = f"the engine failed: {type(exc).__name__}: {exc}"
             if self._lost:
                 break
             self._p.clock.wait(self._wake, 0.2 if self._running else 5.0)

@@ -205,8 +205,7 @@ class _Watch:
         self._apply(machine.stop(self.state, self._p.clock.monotonic(), reason))
         self._p.stream.close()
         minute = self._p.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
-        written = self._keeper.close()
-        if not written:
+        if not self._keeper.close():
             log.error("some ticks could not be written: %s", self._keeper.fault or "the recorder did not end in time")
         self._p.post(FeedTotals(self.session.date, minute, self._totals()))
 

@@ -57,7 +57,7 @@ def rows_for(
         rows += outbox.enqueue(
             change.key, channels, change.row_kind, change.seq, message, now=now, expires_at=expires, delayed=delayed
         )
-        level = logging.WARNING if change.alert and change.alert.severity > Severity.INFO else logging.INFO
+        level = logging.WARNING if change.alert and change.alert.severity is not Severity.INFO else logging.INFO
         log.log(level, "%s", message.title)
     return rows
 

@@ -23,7 +23,7 @@ from runbook.feed.events import (
 )
 from runbook.feed.incident import move
 from runbook.feed.policy import Policy
-from runbook.feed.state import Fault, Link, LinkState, State, account, gap_limit, silence
+from runbook.feed.state import Fault, Link, LinkState, Run, State, account, gap_limit, silence
 from runbook.feed.table import Cause, Mode
 from runbook.market import Instrument
 from runbook.session import PhaseName
@@ -81,12 +81,7 @@ def _step(state: State, event: Event, now: float, policy: Policy) -> Answer:
             return healing.on_subscribed(state, event, now)
         case Garbage():
             return replace(state, counts=replace(state.counts, garbage=state.counts.garbage + 1)), ()
-        case Closed() | ConnectFailed():
-            actions: tuple[Action, ...] = ()
-            state = healing.on_down(state, event, now, policy)
-            if state.mode is Mode.PROBATION:
-                state, actions = _break(state, now, policy, f"the socket was lost: {event.reason}")
-            return replace(state, run=None), actions
+    return _on_lost(state, event, now, policy)
 
 
 def evaluate(
@@ -145,11 +140,9 @@ def _doubt(state: State, now: float, policy: Policy) -> Answer:
 
 
 def _confirm(state: State, now: float, policy: Policy) -> Answer:
-    """SUSPECT: healed after all, or time to ask the broker and leave the socket."""
+    """SUSPECT: time to ask the broker, and to leave the socket. Ticks that flow again end it as they come."""
     if state.mode is not Mode.SUSPECT:
         return state, ()
-    if _steady(state, now, policy):
-        return _to_live(state, Cause.MOVING, now, "ticks flow again")
     if state.verifying_since is not None:
         if now - state.verifying_since < policy.verify_within:
             return state, ()
@@ -191,13 +184,20 @@ def _on_tick(state: State, event: TickReceived, now: float, policy: Policy) -> A
     if state.mode is Mode.ARMED:
         waited = now - state.judged_from
         state, more = _to_live(state, Cause.MOVING, now, f"the price moves, {waited:.1f} s after ticks were due")
-    elif state.mode is Mode.SUSPECT and _steady(state, now, policy):
+    elif state.mode is Mode.SUSPECT and _steady(run, policy):
         state, more = _to_live(state, Cause.MOVING, now, "ticks flow again")
     elif state.mode in (Mode.FALLBACK, Mode.BLIND) and run.moves >= policy.probation_ticks:
         state, more = _try_out(state, now, policy)
     else:
         return state, actions
     return state, (*actions, *more)
+
+
+def _on_lost(state: State, event: Closed | ConnectFailed, now: float, policy: Policy) -> Answer:
+    state, actions = healing.on_down(state, event, now, policy), tuple[Action, ...]()
+    if state.mode is Mode.PROBATION:
+        state, actions = _break(state, now, policy, f"the socket was lost: {event.reason}")
+    return replace(state, run=None), actions
 
 
 def _on_checked(state: State, event: BrokerChecked, now: float, policy: Policy) -> Answer:
@@ -300,11 +300,8 @@ def _wake(state: State, now: float, policy: Policy) -> Answer:
     return state, (Paused(slept),) if state.started else ()
 
 
-def _steady(state: State, now: float, policy: Policy) -> bool:
+def _steady(run: Run, policy: Policy) -> bool:
     """Several moving ticks over several seconds: a snapshot, or a burst of them, is not a feed."""
-    run = state.run
-    if run is None or ticking.broken(state, now, policy):
-        return False
     return run.moves >= policy.probation_ticks and run.last - run.since >= policy.probation_gap
 
 

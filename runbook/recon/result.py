@@ -117,11 +117,12 @@ class Reconciliation:
     def lines(self, most: int = 5) -> list[str]:
         """The result for the report, no line over 60 columns; at most `most` breaks are told in full, the worst first."""
         out = _wrap(f"Reconciliation ({self.mode}): {self.verdict.upper()}") + _wrap(self.summary(), "  ")
-        for found in self.breaks[:most]:
+        told = [b for b in self.breaks if b.code is not BreakCode.NO_TICKS]  # the coverage has said those
+        for found in told[:most]:
             name = found.code.replace("_", " ")
             out += _wrap(f"- {found.severity}: {name}, {found.about}: {found.explanation}", hanging="  ")
-        if len(self.breaks) > most:
-            out.append(f"- and {len(self.breaks) - most} more")
+        if len(told) > most:
+            out.append(f"- and {len(told) - most} more")
         for note in self.notes:
             out += _wrap(f"note: {note}", "  ", hanging="    ")
         return out + _wrap(f"tolerances: {self.tolerances}", "  ", hanging="    ")

@@ -15,7 +15,7 @@ from runbook.almanac import Almanac
 from runbook.clock import RehearsalClock, host_monotonic
 from runbook.errors import UsageError
 from runbook.logs import setup
-from runbook.monitor import scaled
+from runbook.monitor import LINGER, scaled
 from runbook.redact import Redactor
 from runbook.rehearsal import expectations, stage
 from runbook.rehearsal.scenarios import Scenario, scenario
@@ -107,7 +107,7 @@ class Director:
         """Until the report is out; False when the real time is up."""
         pause = threading.Event()
         end = self._session.close + _AFTER
-        while host_monotonic() - began < _LIMIT:
+        while host_monotonic() - began < _LIMIT and not self._daemon.engine.finished.is_set():
             now = self._clock.now()
             while self._actions and self._at(self._actions[0][0]) <= now:
                 _, act, what = self._actions.pop(0)
@@ -132,7 +132,8 @@ class Director:
         engine, watching = self._daemon.engine, self._daemon.monitor.view()
         if not engine.idle or self._daemon.teller.busy:
             return False
-        if watching.running and watching.state is not None and watching.state.link.state == "opening":
+        over = self._clock.now() > self._session.close + LINGER
+        if watching.running and watching.state is not None and (over or watching.state.link.state == "opening"):
             return False
         with self._daemon.store.read() as books:
             return not books.alerts.unsent() and not books.ledger.due(self._clock.now())

@@ -87,7 +87,7 @@ def _planted(evidence: Evidence) -> tuple[bool, str]:
     facts = entry.last.facts.get("reconciliation") if entry and entry.last else None
     if not facts:
         return False, "reconcile_paper left no result"
-    codes = sorted(b["code"] for b in facts["breaks"] if b["code"] != "NO_TICKS")
+    codes = sorted(b["code"] for b in facts["breaks"] if b["code"] != "no_ticks")
     wanted = sorted(evidence.scenario.breaks)
     return codes == wanted, f"found {', '.join(codes) or 'none'}; planted {', '.join(wanted) or 'none'}"
 

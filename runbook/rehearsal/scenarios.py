@@ -56,7 +56,7 @@ SCENARIOS = {
                 Cue(400, "mute", "the broker's feed ticks again", off=True),
             ),
             plants=("missing_at_gateway", "price"),
-            breaks=("MISSING_AT_GATEWAY", "PRICE", "OUT_OF_RANGE"),
+            breaks=("missing_at_gateway", "price"),
         ),
         Scenario("clean", "A day on which nothing goes wrong: two messages, no more.", (*_ALWAYS, "only two messages", "clean books")),
         Scenario(

@@ -44,5 +44,9 @@ def _remarks(calendar: SessionCalendar, day: date) -> tuple[str, ...]:
             out.append(f"{short_day(seen.date)} special session: {plain(seen.session.name)}")
     if unknown:
         reason = plain(calendar.day(unknown[0]).reason)
-        out.append(f"{short_day(unknown[0])} and on: not known ({reason})" if len(unknown) > 1 else f"{short_day(unknown[0])}: not known ({reason})")
+        out.append(
+            f"{short_day(unknown[0])} and on: not known ({reason})"
+            if len(unknown) > 1
+            else f"{short_day(unknown[0])}: not known ({reason})"
+        )
     return tuple(out)

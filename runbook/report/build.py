@@ -39,7 +39,7 @@ def build(
     sums = tallies(facts.messages)
     coming = next_after(calendar, day.date - timedelta(days=1) if stage is Stage.AHEAD else day.date)
     said = clock(until, zone, day.date) if until else ""
-    word = headline(day, stage, zone, books, rows, feed, alerts, sums, coming, calendar.exchange, said)
+    word = headline(day, stage, zone, books, rows, feed, alerts, sums, calendar.exchange, said)
     planned = None
     if not facts.entries and day.session is not None:
         planned = sum(len(firings(job.trigger, day.session)) for job in jobs)
@@ -78,9 +78,7 @@ def _stage(facts: DayFacts, now: datetime) -> Stage:
 def _until(facts: DayFacts) -> datetime | None:
     """The newest instant the ledger holds of the session: what is said `so far` is said of then, not of now."""
     at = [c.at for c in facts.changes] + [s.at for s in facts.samples]
-    for entry in facts.entries:
-        for run in entry.tries:
-            at.append(run.ended or run.started)
+    at += [run.ended or run.started for entry in facts.entries for run in entry.tries]
     return max(at, default=None)
 
 

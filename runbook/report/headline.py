@@ -15,7 +15,6 @@ from runbook.report.parts import (
     Concern,
     FeedPart,
     Headline,
-    Next,
     Outage,
     Stage,
     Step,
@@ -42,7 +41,6 @@ def headline(
     feed: FeedPart,
     alerts: Sequence[AlertPart],
     tallies: Sequence[Tally],
-    coming: Next,
     exchange: str,
     until: str,
 ) -> Headline:
@@ -59,7 +57,7 @@ def headline(
         return Headline(Word.UNKNOWN, f"Unknown: {nothing.text}", (nothing,))
     found = sorted(
         [
-            *_books(trades, stage, steps),
+            *_books(trades, stage),
             *_feed(feed, zone, stage),
             *_broker(steps, stage),
             *_steps(steps, zone, stage),
@@ -69,7 +67,7 @@ def headline(
         key=lambda c: (c.word is Word.UNKNOWN, c.rank),
     )
     if not found:
-        return Headline(*_good(day, stage, zone, trades, steps, feed, until, coming))
+        return Headline(*_good(day, stage, zone, trades, steps, feed, until))
     word = found[0].word
     when = {Stage.RUNNING: f" so far (until {until})" if until else " so far", Stage.AHEAD: " before the open"}
     more = f"; and {len(found) - SAID} more" if len(found) > SAID else ""
@@ -85,7 +83,6 @@ def _good(
     steps: Sequence[Step],
     feed: FeedPart,
     until: str,
-    coming: Next,
 ) -> tuple[Word, str]:
     ran, rows = sum(s.ran for s in steps), sum(s.rows for s in steps)
     if stage is Stage.AHEAD:
@@ -104,7 +101,7 @@ def _good(
     return Word.CLEAN, f"Clean day: {on}; {trades.reconciliation.summary()}; {ended}."
 
 
-def _books(trades: Trades, stage: Stage, steps: Sequence[Step]) -> Iterator[Concern]:
+def _books(trades: Trades, stage: Stage) -> Iterator[Concern]:
     recon = trades.reconciliation
     if recon is None:
         if stage is Stage.OVER:
@@ -209,4 +206,6 @@ def _messages(tallies: Sequence[Tally]) -> Iterator[Concern]:
         if tally.failed:
             yield Concern(8, Word.ATTENTION, f"{plural(tally.failed, 'message')} did not arrive on {tally.channel}")
         if tally.unknown:
-            yield Concern(8, Word.UNKNOWN, f"{plural(tally.unknown, 'message')} may not have arrived on {tally.channel}")
+            yield Concern(
+                8, Word.UNKNOWN, f"{plural(tally.unknown, 'message')} may not have arrived on {tally.channel}"
+            )

@@ -24,9 +24,7 @@ def cut(text: str, width: int) -> str:
 def wrap(text: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
     """`text` in lines of at most `width`; `first` begins the first of them, `rest` (by default as wide) all others."""
     hanging = " " * len(first) if rest is None else rest
-    lines = textwrap.wrap(
-        plain(text), width, initial_indent=first, subsequent_indent=hanging, break_on_hyphens=False
-    )
+    lines = textwrap.wrap(plain(text), width, initial_indent=first, subsequent_indent=hanging, break_on_hyphens=False)
     return lines or [first.rstrip()]
 
 

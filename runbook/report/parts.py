@@ -286,6 +286,10 @@ class Report:
     next: Next
 
     @property
+    def date(self) -> date:
+        return self.day.date
+
+    @property
     def empty(self) -> bool:
         """The ledger holds nothing at all of this session."""
         return not (self.steps or self.alerts or self.notices or self.feed.known)

@@ -86,4 +86,6 @@ def _strategy(trades: Trades, feed: FeedPart) -> Readiness:
     if trades.legs == 0:
         return Readiness("Strategy", Seen.NOT_SEEN, "it made no trade; waiting and broken look alike from here")
     note = "; part of the day without the WebSocket" if feed.fallbacks else ""
-    return Readiness("Strategy", Seen.OK, f"it traded: {plural(trades.legs, 'execution')}{note}; if well, it cannot be seen")
+    return Readiness(
+        "Strategy", Seen.OK, f"it traded: {plural(trades.legs, 'execution')}{note}; if well, it cannot be seen"
+    )

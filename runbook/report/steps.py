@@ -29,6 +29,7 @@ _WORST_FIRST = (
     "bad", "failed", "timed out", "abandoned", "missed", "attention", "unknown", "cancelled", "running", "ok",
     "skipped", "planned",
 )  # fmt: skip
+_PARTLY = ("failed", "timed out", "abandoned", "missed", "cancelled")  # of a repeat that also ran well
 
 
 def word(entry: Entry) -> str:
@@ -44,7 +45,8 @@ def steps(entries: Sequence[Entry], jobs: Sequence[JobSpec]) -> tuple[Step, ...]
     rows = sorted(entries, key=lambda e: (e.key.job, e.occurrence.planned, e.key.slot))
     found: list[Step] = []
     for (_, repeating), group in groupby(rows, key=lambda e: (e.key.job, e.repeating)):
-        found += [_many(list(group))] if repeating else [_one(entry) for entry in group]
+        held = list(group)
+        found += [_many(held)] if repeating else map(_one, held)
     return tuple(sorted(found, key=lambda s: (s.first, order.get(s.job, len(order)), s.job, s.slot)))
 
 
@@ -82,8 +84,11 @@ def _many(rows: list[Entry]) -> Step:
     ran = [row for row in rows if row.tries]
     newest = max(ran, key=lambda row: row.tries[-1].started, default=None)
     state = next(w for w in _WORST_FIRST if w in words)
-    worst = [row for row, w in zip(rows, words, strict=True) if w == state]
-    speaks = worst[-1] if state not in ("ok", "planned", "missed") else newest or worst[-1]
+    if state in _PARTLY and "ok" in words:
+        state = "attention"
+    worst = next((w for w in _WORST_FIRST if w in words and w != "missed"), "missed")
+    told = [row for row, w in zip(rows, words, strict=True) if w == worst]
+    speaks = told[-1] if worst not in ("ok", "planned") else newest or told[-1]
     last = newest.tries[-1] if newest else None
     return Step(
         job=rows[0].key.job,
@@ -126,9 +131,11 @@ def _took(run: Try | None) -> float | None:
 
 
 def _ended_late(entry: Entry) -> datetime | None:
-    """The deadline, where the row was ok only after it."""
+    """The deadline, where the row was ok only after it. A row that is due at the deadline itself cannot keep it."""
     deadline, last = entry.occurrence.deadline, entry.last
     if word(entry) != "ok" or deadline is None or last is None or last.ended is None:
+        return None
+    if deadline <= entry.occurrence.planned:
         return None
     return deadline if last.ended > deadline else None
 

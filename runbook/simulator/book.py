@@ -115,7 +115,7 @@ class Ticket:
     strategy: str = ""
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer of the server, not an error of ours
+class Refused(Exception):
     """The order is refused; `order_id` is there when the refusal left a row in the book."""
 
     def __init__(self, why: str, order_id: str | None = None) -> None:

@@ -24,7 +24,7 @@ _BUDGET = 10.0  # real seconds for one call
 _WRONG_BY = 1.01  # a planted price is one per cent off
 
 
-class BotRefused(RunbookError):  # noqa: N818 - errors are named after what happened
+class BotRefused(RunbookError):
     """OpenAlgo refused the bot's order."""
 
 

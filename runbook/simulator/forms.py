@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def between(low: int, high: int) -> Check:
     return check
 
 
-def at_least(low: float, says: str, *, inclusive: bool = True) -> Check:
+def at_least(low: float, says: str, *, inclusive: bool = True) -> Callable[[object], list[str]]:
     def check(value: object) -> list[str]:
         found = _number(value)
         if found is None:
@@ -114,6 +115,14 @@ def at_least(low: float, says: str, *, inclusive: bool = True) -> Check:
         return [] if found > low or (inclusive and found == low) else [says]
 
     return check
+
+
+def quantity(value: object) -> list[str]:
+    """A positive whole number: nothing simulated here is traded in fractions."""
+    found = _number(value)
+    if found is not None and found > 0 and found != int(found):
+        return [f"Fractional quantity ({found}) is not allowed for non-crypto exchanges."]
+    return at_least(0, "Quantity must be a positive number.", inclusive=False)(value)
 
 
 def items(form: Form) -> Check:
@@ -144,9 +153,10 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return float(value)
+        found = float(value)
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
 
 
 APIKEY = {"apikey": Field(_key)}
@@ -182,7 +192,7 @@ ORDER: Form = {
     "exchange": Field(one_of(*EXCHANGES)),
     "symbol": Field(text),
     "action": Field(one_of("BUY", "SELL", "buy", "sell")),
-    "quantity": Field(at_least(0, "Quantity must be a positive number.", inclusive=False)),
+    "quantity": Field(quantity),
     "pricetype": Field(one_of("MARKET", "LIMIT", "SL", "SL-M"), required=False),
     "product": Field(one_of("MIS", "NRML", "CNC"), required=False),
     "price": Field(at_least(0, "Price must be a non-negative number."), required=False),

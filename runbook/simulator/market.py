@@ -63,8 +63,8 @@ class Market:
         self.sessions = tuple((_second(a), _second(b)) for a, b in sessions)
         self._opens = [a for a, _ in self.sessions]
         self._born = _second(day)
-        first = sessions[0][0] if sessions else day
-        self.master = Master(first.astimezone(IST).date())
+        coming = next((opened for opened, closed in sessions if closed > day), day)
+        self.master = Master(coming.astimezone(IST).date())
         self._minute = lru_cache(maxsize=65_536)(self._minute_uncached)
         self._running: dict[tuple[Instrument, int], tuple[int, float, float]] = {}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from runbook.clock import Clock
 from runbook.market import Instrument
@@ -21,16 +21,12 @@ _CALLS_KEPT = 20_000
 _BROKER_SILENT = (Fault.TOKEN_DEAD, Fault.BROKER_502, Fault.BROKER_LIMITED, Fault.EMPTY_SUCCESS, Fault.ZERO)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One thing that was asked: over REST by its method and path, over the stream as WS and its action."""
 
     at: datetime
     method: str
     path: str
-
-    def __iter__(self) -> Iterator[datetime | str]:
-        return iter((self.at, self.method, self.path))
 
 
 class OpenAlgo:

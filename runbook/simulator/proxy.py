@@ -59,7 +59,7 @@ class Proxy:
     def reply(self, client: Client, message: str | bytes) -> Frame:
         try:
             request = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             return error("INVALID_JSON", "Invalid JSON message")
         if not isinstance(request, dict):
             return error("SERVER_ERROR", f"'{type(request).__name__}' object has no attribute 'get'")

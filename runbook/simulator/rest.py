@@ -116,7 +116,7 @@ class Rest:
             return _json(bad("An unexpected error occurred", 500))
         try:
             asked = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return _restx({"message": _UNREADABLE}, 400)
         if not isinstance(asked, dict):
             return _restx({"message": "Internal Server Error"}, 500)

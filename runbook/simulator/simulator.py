@@ -36,7 +36,7 @@ _SWITCH_BUDGET = 5.0
 _T = TypeVar("_T")
 
 
-class SimulatorFailed(RunbookError):  # noqa: N818 - errors are named after what happened
+class SimulatorFailed(RunbookError):
     """The simulator could not start."""
 
     hint = "is another program on that port? give --rest-port 0 --stream-port 0 for free ones"
@@ -236,6 +236,8 @@ class Simulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if self._failure is not None and error is None:  # it died on the way, and a test that saw nothing must not pass
+            raise SimulatorFailed(f"the simulator died: {self._failure!r}") from self._failure
 
     def _run(self) -> None:
         try:
@@ -249,10 +251,16 @@ class Simulator:
         self._loop = asyncio.get_running_loop()
         self._halt = asyncio.Event()
         rest_port, stream_port, control_port = self._wanted
-        webs = [_web(self._rest.app, rest_port)]
-        if self._control is not None:
-            webs.append(_web(self._control.app, control_port))
-        await self._stream.listen(stream_port)
+        webs: list[tuple[_Web, socket.socket]] = []
+        try:
+            webs.append(_web(self._rest.app, rest_port))
+            if self._control is not None:
+                webs.append(_web(self._control.app, control_port))
+            await self._stream.listen(stream_port)
+        except OSError:
+            for _, sock in webs:
+                sock.close()
+            raise
         tasks = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in webs]
         try:
             await _all_up([server for server, _ in webs])

@@ -45,7 +45,7 @@ class Alerts:
         if not isinstance(subject, Alert):
             return change
         values = {
-            "fingerprint": subject.fingerprint, "state": subject.state, "severity": int(subject.severity),
+            "fingerprint": subject.fingerprint, "state": subject.state, "severity": str(subject.severity),
             "opened_at": subject.opened_at, "resolved_at": subject.resolved_at, "data": subject.dump(),
         }  # fmt: skip
         number = (

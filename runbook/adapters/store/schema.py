@@ -140,7 +140,7 @@ alert = Table(
     Column("fingerprint", String(120), nullable=False),
     Column("session", Day),
     Column("state", String(10), nullable=False),
-    Column("severity", Integer, nullable=False),
+    Column("severity", String(10), nullable=False),
     Column("opened_at", Instant, nullable=False),
     Column("resolved_at", Instant),
     Column("data", JSON, nullable=False),

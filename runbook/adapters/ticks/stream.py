@@ -28,7 +28,6 @@ from runbook.errors import StreamClosed, UsageError
 from runbook.feed.events import Closed, ConnectFailed, StreamEvent
 from runbook.market import Instrument
 
-CLOSE_WITHIN = 1.5  # real seconds, twice: for the listener to return, and for the reader to end
 MAX_FRAME = 4 * 1024 * 1024
 _PART = -1
 _DOWN = frozenset({502, 503, 504})
@@ -51,6 +50,7 @@ class Patience:
     ping_every: float = 10.0
     pong_within: float = 5.0
     frame: float = 5.0  # a frame that has begun must end
+    close: float = 1.5  # twice: for the listener to return, and for the reader to end
 
 
 _DEFAULT = Patience()
@@ -95,7 +95,7 @@ class OpenAlgoStream:
             link, self._link = self._link, None
         if link is not None:
             link.silence()
-            link.join(CLOSE_WITHIN)
+            link.join(self._patience.close)
 
 
 class _Gone(Exception):
@@ -140,7 +140,7 @@ class _Link:
     def silence(self) -> None:
         """Emit nothing from now on, and let the reader close the socket; an emit that is under way is waited for."""
         self._silent.set()
-        if self._emitting.acquire(timeout=CLOSE_WITHIN):
+        if self._emitting.acquire(timeout=self._patience.close):
             self._emitting.release()
         self._wake()
         if self._connecting:

@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.String(length=120), nullable=False),
         sa.Column("session", sa.String(length=10), nullable=True),
         sa.Column("state", sa.String(length=10), nullable=False),
-        sa.Column("severity", sa.Integer(), nullable=False),
+        sa.Column("severity", sa.String(length=10), nullable=False),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
         sa.Column("resolved_at", sa.BigInteger(), nullable=True),
         sa.Column("data", sa.JSON(), nullable=False),
