@@ -133,6 +133,7 @@ class TheDesk:
             case Mode.OFF | Mode.ARMED:
                 return Found(Verdict.UNKNOWN, "the first moving tick is awaited", facts)
             case Mode.SUSPECT:
+                self._look_at_positions(ctx)  # so that the alarm that may follow can name them
                 return Found(Verdict.ATTENTION, "no ticks for a while; being healed", facts)
         self._look_at_positions(ctx)
         if view.mode is Mode.BLIND:

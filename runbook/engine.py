@@ -27,7 +27,7 @@ from runbook.budget import Budget
 from runbook.clock import Clock, host_monotonic
 from runbook.day import FeedChange
 from runbook.errors import JobFailed, StoreError
-from runbook.job import Context, Desk, Found, JobSpec, Key, OnAbandoned, Step, Verdict
+from runbook.job import Context, Desk, JobSpec, Key, Occurrence, OnAbandoned, Step, Verdict
 from runbook.run import Attempt, Entry, Run, State
 from runbook.session import Session, SessionCalendar
 from runbook.teller import Teller, Voice, rows_for
@@ -45,6 +45,7 @@ AHEAD = 2  # sessions planned ahead
 REPLAN = time(0, 5)  # exchange time
 LOGIN = Anchor.parse("open-30m")
 BROKER_JOB = "verify_broker"
+SCHEDULER = "scheduler"  # the actor of what was not started by a person
 _GIVE_UP = 3  # threads left behind before the process asks to be restarted
 
 
@@ -78,7 +79,7 @@ class FeedTotals:
 class _Done:
     job: JobSpec
     attempt: Attempt
-    result: Found | BaseException | None
+    result: object
     ended: datetime
 
 
@@ -129,6 +130,7 @@ class Engine:
         self._renewed: datetime | None = None
         self._reminded: set[date] = set()
         self._down: tuple[datetime, datetime] | None = None
+        self._armed: datetime | None = None
         self._lost: str | None = None
         self._calendar = parts.calendar()
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
@@ -143,7 +145,7 @@ class Engine:
             held = books.desk.lease()
             self._epoch = books.desk.take(self._p.holder, self._p.pid, self._p.host, now, LEASE, dead=holder_is_dead)
             if held is not None:
-                self._down = (min(held.expires, held.renewed + LEASE), now)
+                self._down = (min(held.renewed, now), now)
             first = not books.ledger.sessions(1)
             self._tidy(books, now)
             self._plan(books, now, first=first)
@@ -157,8 +159,9 @@ class Engine:
         """End within seconds whatever the steps do: their threads hold nothing, their rows say what happened."""
         self._stopping.set()
         self._wake.set()
-        self._p.alarm.stop()
-        self._thread.join(timeout=2.0)
+        if self._thread.is_alive():
+            self._p.alarm.stop()
+            self._thread.join(timeout=2.0)
         self._p.teller.stop()
         now = self._p.clock.now()
         for held in self._running.values():
@@ -170,6 +173,7 @@ class Engine:
                 for held in self._running.values():
                     reason = "runbook was stopped while this ran"
                     books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason))
+                    self._run_again(books, held.attempt.occurrence, now)
                 books.desk.release(self._p.holder, self._epoch, now)
         except StoreError as exc:
             log.error("at the end: %s", exc)  # the next start finds the rows of an older epoch and says so
@@ -237,8 +241,9 @@ class Engine:
         self._watch(now)
         with self._p.store.read() as books:
             upcoming = books.ledger.next_due(now)
-        if upcoming is not None:
+        if upcoming is not None and upcoming != self._armed:
             self._p.alarm.at(upcoming)
+            self._armed = upcoming
 
     def _take(self, item: _Done | FeedNews | FeedTotals) -> None:
         match item:
@@ -322,15 +327,12 @@ class Engine:
     def _tidy(self, books: Books, now: datetime) -> None:
         """Rows that an earlier process left running are abandoned; what may be run again is planned once more."""
         for entry, attempt in books.ledger.running(before_epoch=self._epoch):
-            books.ledger.settle(run.abandoned(attempt, now))
+            ended = run.abandoned(attempt, now)
+            books.ledger.settle(ended)
             job = self._jobs.get(entry.key.job)
-            if (
-                job
-                and not job.repeating
-                and job.on_abandoned is OnAbandoned.RERUN
-                and now <= entry.occurrence.latest_start
-            ):
-                books.ledger.reopen(entry.key, now, "run again: the process that ran it ended")
+            if not self._run_again(books, entry.occurrence, now) and job is not None and not job.repeating:
+                cause = JobSettled(job.name, entry.key.slot, ended.outcome, reason=ended.reason, severity=job.severity)
+                self._decide(books, [cause], now, entry.key.session, job.to)
         for job in self._jobs.values():
             if not job.resident:
                 continue
@@ -343,6 +345,14 @@ class Engine:
                     held = books.ledger.entry(o.key)
                     if held and held.state is State.SUCCEEDED and now <= held.occurrence.latest_start:
                         books.ledger.reopen(o.key, now, "run again: what it started ended with its process")
+
+    def _run_again(self, books: Books, occurrence: Occurrence, now: datetime) -> bool:
+        """Plan what was cut off once more, where its job says that this does no harm."""
+        job = self._jobs.get(occurrence.key.job)
+        if job is None or job.repeating or job.on_abandoned is OnAbandoned.FAIL or now > occurrence.latest_start:
+            return False
+        books.ledger.reopen(occurrence.key, now, "run again: the process that ran it ended")
+        return True
 
     def _told_late(self, books: Books, now: datetime, *, first: bool) -> None:
         """One message after a start in the middle of things: down from when to when, what was missed, what runs now."""
@@ -392,7 +402,7 @@ class Engine:
                     case agenda.Start(key) if key.job not in {k.job for k in self._running} | {
                         a.occurrence.key.job for _, a in begun
                     }:
-                        if attempt := books.ledger.claim(key, "scheduler", now, self._epoch):
+                        if attempt := books.ledger.claim(key, SCHEDULER, now, self._epoch):
                             begun.append((self._jobs[key.job], attempt))
                     case agenda.End(key, state, reason):
                         books.ledger.end([key], state, reason)
@@ -426,7 +436,7 @@ class Engine:
         ).start()
 
     def _work(self, job: JobSpec, attempt: Attempt, context: Context) -> None:
-        result: Found | BaseException | None
+        result: object
         try:
             result = self._p.steps[job.name](context)
         except BaseException as exc:  # whatever a step raises, SystemExit too, becomes a row
@@ -449,10 +459,13 @@ class Engine:
     def _settle(self, job: JobSpec, done: Run) -> None:
         key = done.key
         with self._p.store.write() as books:
+            held = books.ledger.entry(key)
+            if done.actor != SCHEDULER and done.again_at is None and held and held.occurrence.planned > done.ended:
+                # Looked at by hand before its time: the planned run stays planned.
+                done = replace(done, again_at=held.occurrence.planned)
             if not books.ledger.settle(done):
                 log.warning("%s came back after it was given up; what it returned does not count", key)
                 return
-            held = books.ledger.entry(key)
             deadline = held.occurrence.deadline if held else None
             settled = JobSettled(
                 key.job, key.slot, done.outcome, str(done.verdict or Verdict.UNKNOWN), done.reason, done.hint or "", job.severity,

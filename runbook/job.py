@@ -134,7 +134,7 @@ class Context:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-Step = Callable[[Context], Found | None]
+Step = Callable[[Context], object]  # gives Found or None; anything else is a failed run that says so
 
 _TARGET = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)", re.ASCII)
 
@@ -164,7 +164,7 @@ def load(text: str, site: Path) -> Step:
         raise Unfit(
             f"{text!r}: {path.name} has no function {function}", accepted=", ".join(sorted(names)) or "a function"
         )
-    return step  # type: ignore[no-any-return]  # a step is checked when it returns
+    return step  # type: ignore[no-any-return]  # what it gives back is looked at in run.settle
 
 
 def _private(module: str) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # At DEBUG these print addresses with tokens in them, or frames with the key.
 TALKATIVE = ("apprise", "urllib3", "requests", "websocket")
+# These tell of every wake-up and plug-in at INFO.
+CHATTY = ("apscheduler", "alembic", "uvicorn", "asyncio")
 
 
 def setup(level: int | str, redactor: Redactor, file: Path | None = None) -> None:
@@ -42,6 +44,8 @@ def install_redaction(redactor: Redactor) -> None:
         target.addFilter(RedactingFilter(redactor))
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, root.level))
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 class RedactingFilter(logging.Filter):

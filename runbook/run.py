@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -107,10 +108,12 @@ class Moved:
     now: datetime
 
 
-def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: Found | BaseException | None) -> Run:
+def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: object) -> Run:
     """What an attempt came to. Nothing is lost: an exception of any kind becomes a row with its class and text."""
     occurrence = attempt.occurrence
     error_class = hint = None
+    if isinstance(result, Found) and (why := _unkeepable(result.facts)):
+        result = JobFailed(f"its facts cannot be kept: {why}", hint="facts are plain JSON: text, numbers, lists, mappings")
     facts: Mapping[str, Any] = {}
     verdict: Verdict | None = None
     match result:
@@ -146,6 +149,15 @@ def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: Found | Base
         occurrence.key, attempt.n, attempt.actor, attempt.started, ended, outcome, verdict, reason, facts, hint, error_class,
         again, tell, causes,
     )  # fmt: skip
+
+
+def _unkeepable(facts: object) -> str | None:
+    """Why facts are not JSON, or None."""
+    try:
+        json.dumps(facts)
+    except (TypeError, ValueError) as exc:
+        return str(exc)
+    return None
 
 
 def overran(job: JobSpec, attempt: Attempt, now: datetime) -> Run:

@@ -103,7 +103,8 @@ class Teller:
         self.nudge()
         self._notifier.close()
         for thread in self._threads:
-            thread.join(timeout=1.0)
+            if thread.is_alive():
+                thread.join(timeout=1.0)
 
     def _run(self, channel: str) -> None:
         self._recover(channel)

@@ -111,7 +111,7 @@ class Director:
             now = self._clock.now()
             while self._actions and self._at(self._actions[0][0]) <= now:
                 _, act, what = self._actions.pop(0)
-                act(what)  # type: ignore[operator]
+                act(what)
             live = self._session.open - timedelta(seconds=2) <= now < self._session.close + timedelta(seconds=5)
             wanted = self._speed if live else 1.0
             if self._clock.rate != wanted:

@@ -28,7 +28,7 @@ _SPOKEN = {
     Mode.OFF: "unwatched",
 }
 _MARKS = {"WebSocket": "=", "REST": "r", "BLIND": "X", "silent": "w", "unwatched": "?", "not promised": "-"}
-LEGEND = "= WebSocket  r REST  X blind  w silent, no verdict yet  ? not watched  - none promised  . not yet"
+LEGEND = "= WebSocket, r REST, X blind, w silent, ? not watched, - none promised, . not yet"
 
 
 def feed_part(facts: DayFacts, until: datetime | None, instruments: Iterable[str], *, over: bool) -> FeedPart:

@@ -22,6 +22,7 @@ from runbook.report.parts import (
     Trades,
     Word,
 )
+from runbook.report.steps import own
 from runbook.report.trades import held
 from runbook.session import Day
 from runbook.spans import share, span
@@ -53,8 +54,8 @@ def headline(
         return Headline(Word.UNKNOWN, sentence)
     empty = not (steps or alerts or tallies or feed.known)
     if empty and stage is not Stage.AHEAD:
-        nothing = Concern(0, Word.UNKNOWN, "the ledger holds nothing of this session; was runbook running?")
-        return Headline(Word.UNKNOWN, f"Unknown: {nothing.text}", (nothing,))
+        nothing = Concern(0, Word.UNKNOWN, "the ledger holds nothing of this session: was runbook running")
+        return Headline(Word.UNKNOWN, f"Unknown: {nothing.text}?", (nothing,))
     found = sorted(
         [
             *_books(trades, stage),
@@ -84,7 +85,8 @@ def _good(
     feed: FeedPart,
     until: str,
 ) -> tuple[Word, str]:
-    ran, rows = sum(s.ran for s in steps), sum(s.rows for s in steps)
+    counted = [s for s in steps if not own(s, stage)]
+    ran, rows = sum(s.ran for s in counted), sum(s.rows for s in counted)
     if stage is Stage.AHEAD:
         opens = f"opens {clock(day.session.open, zone)}" if day.session else "no session"
         broker = _verified(steps)
@@ -119,7 +121,7 @@ def _books(trades: Trades, stage: Stage) -> Iterator[Concern]:
     if stage is Stage.OVER and trades.pnl is not None and trades.pnl.open_positions:
         many = trades.pnl.open_positions
         more = f" and {len(many) - 1} more" if len(many) > 1 else ""
-        yield Concern(1, Word.ATTENTION, f"not flat: {held(many[0])}{more} still open")
+        yield Concern(1, Word.ATTENTION, f"not flat: {held(many[0])}{more}")
 
 
 def _feed(feed: FeedPart, zone: ZoneInfo, stage: Stage) -> Iterator[Concern]:
@@ -174,9 +176,13 @@ def _steps(steps: Sequence[Step], zone: ZoneInfo, stage: Stage) -> Iterator[Conc
     for step in steps:
         if step.repeating and (step.missed or step.broken):
             at = ", ".join(f"{clock(h.start, zone)}-{clock(h.end, zone)}" for h in step.holes[:2])
-            parts = [f"{step.missed} missed {at}{' ...' if len(step.holes) > 2 else ''}"] if step.missed else []
-            parts += [f"{step.broken} failed"] if step.broken else []
-            yield Concern(7, Word.ATTENTION, f"{step.job}: {' and '.join(parts)} of {step.rows}")
+            parts = (
+                [f"missed {step.missed} of {step.rows} ({at}{' ...' if len(step.holes) > 2 else ''})"]
+                if step.missed
+                else []
+            )
+            parts += [f"{step.broken} of {step.rows} failed"] if step.broken else []
+            yield Concern(7, Word.ATTENTION, f"{step.job} {', '.join(parts)}")
         elif step.broken or step.missed:
             # A row that only broke off, or never came, has said so already in its reason.
             yield Concern(6, Word.ATTENTION, f"{step.job} {step.state}: {cut(step.reason or 'no reason', _REASON)}")

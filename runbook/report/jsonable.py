@@ -45,7 +45,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "trades": {
             "legs": trades.legs,
             "pnl": trades.pnl.to_facts() if trades.pnl else None,
-            "open": open_words(trades).removeprefix("Open "),
+            "open": open_words(trades).removeprefix("Open: "),
             "missing": trades.missing or None,
         },
         "session": {

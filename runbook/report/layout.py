@@ -28,16 +28,23 @@ def wrap(text: str, width: int, first: str = "", rest: str | None = None) -> lis
     return lines or [first.rstrip()]
 
 
+def line(*parts: str, width: int = WIDTH) -> list[str]:
+    """The parts on one line with room between them, or one below the other where that is too long."""
+    given = [plain(part) for part in parts if part]
+    whole = "   ".join(given)
+    return [whole] if len(whole) <= width else [text for part in given for text in wrap(part, width)]
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], width: int = WIDTH, indent: str = "  ") -> list[str]:
     """Aligned columns; the last one takes what is left of `width` and wraps under itself."""
     cells = [[plain(cell) for cell in row] for row in rows]
-    sizes = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head) - 1)]
+    sizes = [max(len(row[i]) for row in [list(head), *cells]) for i in range(len(head) - 1)]
     # No name or state may eat the room of what is said about it.
     sizes = [min(size, 24) for size in sizes]
     out: list[str] = []
-    for line in [list(head), *cells]:
-        left = indent + "".join(f"{cut(cell, size):<{size}}  " for cell, size in zip(line, sizes, strict=False))
-        out += [text.rstrip() for text in wrap(line[-1], width, left, " " * len(left))]
+    for row in [list(head), *cells]:
+        left = indent + "".join(f"{cut(cell, size):<{size}}  " for cell, size in zip(row, sizes, strict=False))
+        out += [text.rstrip() for text in wrap(row[-1], width, left, " " * len(left))]
     return out
 
 

@@ -17,7 +17,12 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 def render_markdown(report: Report) -> str:
     """The whole report; what a server or a file said is escaped and cannot make a heading, a link or a column."""
     day = f"{report.date} {report.exchange}"
-    out = [f"# {_safe(report.headline.sentence)}", "", _safe(say.title_line(report)), ""]
+    out = [
+        f"# {_safe(report.headline.sentence)}",
+        "",
+        _safe(", ".join(part for part in say.title_parts(report) if part)),
+        "",
+    ]
     out += _list("Trades", [legs_words(report.trades), pnl_words(report.trades), open_words(report.trades)])
     out += _list("Session", say.session_lines(report))
     out += [f"## Steps: {_safe(say.steps_sum(report))}", ""]
@@ -39,7 +44,7 @@ def render_markdown(report: Report) -> str:
     else:
         lines = [line.removeprefix("- ") for line in say.reconciliation_lines(recon)]
         out += _list(f"Reconciliation: {recon.verdict.upper()} ({recon.mode})", lines)
-    out += [f"## Alerts: {_safe(say.alerts_sum(report))}", ""]
+    out += [f"## Alerts: {_safe(say.alerts_sum(report).removeprefix('alerts '))}", ""]
     for alert in report.alerts:
         out.append(f"- {_safe(say.alert_head(alert, report))}")
         told = [say.told_words(t) for t in alert.messages] or ["told to nobody: no message was written"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from runbook.recon import Reconciliation
 from runbook.report.layout import clock, cut, long_day, plain, plural, short_day
-from runbook.report.parts import AlertPart, FeedPart, Hole, Next, Outage, Report, Shares, Stage, Step, Stretch, Told
+from runbook.report.parts import AlertPart, FeedPart, Hole, Next, Outage, Report, Shares, Step, Stretch, Told
+from runbook.report.steps import own
 from runbook.session import Confidence
 from runbook.spans import share, span, took
 
@@ -12,11 +13,11 @@ NO_DATA = "no data"
 _HOLES = 4
 
 
-def title_line(report: Report) -> str:
-    """The day, its hours and the mode: `Fri 26 Dec 2025  NFO 09:15-15:30 IST  mode local_paper  config a91c3f`."""
+def title_parts(report: Report) -> tuple[str, ...]:
+    """The day, its hours, the mode, the configuration."""
     hours = f" {session_hours(report)}" if report.day.session else ""
-    config = f"  config {report.config}" if report.config else ""
-    return f"{long_day(report.date)}  {report.exchange}{hours}  mode {report.mode}{config}"
+    config = f"config {report.config}" if report.config else ""
+    return long_day(report.date), f"{report.exchange}{hours}", f"mode {report.mode}", config
 
 
 def session_hours(report: Report) -> str:
@@ -57,22 +58,21 @@ def steps_sum(report: Report) -> str:
         if report.planned_by_config is None:
             return NO_DATA
         return f"{NO_DATA}: the ledger has no row; by the configuration {report.planned_by_config} would be due"
-    steps = [s for s in report.steps if not _own(s, report)]
+    steps = [s for s in report.steps if not own(s, report.stage)]
     rows, ran = sum(s.rows for s in steps), sum(s.ran for s in steps)
-    parts = [f"{ran} of {rows} ran"]
+    due = rows - sum(s.waiting for s in steps)
+    parts = [f"{ran or 'none'} of {due} due ran" if due < rows else f"{ran or 'none'} of {rows} ran"]
+    if not due:
+        parts = ["none is due yet"]
     counts = (
         (sum(s.missed for s in steps), "missed"),
         (sum(s.skipped for s in steps), "skipped"),
         (sum(s.broken for s in steps), "failed"),
-        (sum(s.waiting for s in steps), "not yet ended"),
+        (sum(s.waiting for s in steps), "to come"),
         (sum(s.late_by is not None for s in steps), "late"),
     )
     parts += [f"{count} {name}" for count, name in counts if count]
     return ", ".join(parts)
-
-
-def _own(step: Step, report: Report) -> bool:
-    return report.stage is Stage.OVER and step.job == "report_day" and step.waiting == 1 and step.state == "running"
 
 
 def step_evidence(step: Step, report: Report) -> str:
@@ -98,7 +98,7 @@ def step_evidence(step: Step, report: Report) -> str:
         said.append(f"try {step.tries}")
     if step.reason and not step.repeating:
         said.append(step.reason)
-    nothing = {"planned": "waits for its time", "running": "writes this" if _own(step, report) else "under way"}
+    nothing = {"planned": "waits for its time", "running": "writes this" if own(step, report.stage) else "under way"}
     text = "; ".join(said) or nothing.get(step.state, "no reason given")
     return f"{text} -> {step.hint}" if step.hint else text
 

@@ -85,7 +85,6 @@ def _strategy(trades: Trades, feed: FeedPart) -> Readiness:
         return Readiness("Strategy", Seen.UNKNOWN, "no data: the bot's trades were not read")
     if trades.legs == 0:
         return Readiness("Strategy", Seen.NOT_SEEN, "it made no trade; waiting and broken look alike from here")
-    note = "; part of the day without the WebSocket" if feed.fallbacks else ""
-    return Readiness(
-        "Strategy", Seen.OK, f"it traded: {plural(trades.legs, 'execution')}{note}; if well, it cannot be seen"
-    )
+    part = ", a part of the day without the WebSocket" if feed.fallbacks else ""
+    done = plural(trades.legs, "execution")
+    return Readiness("Strategy", Seen.OK, f"it traded, {done}{part}; how well is not judged")

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from runbook.job import JobSpec, Verdict
 from runbook.report.layout import plain
-from runbook.report.parts import Hole, Step
+from runbook.report.parts import Hole, Stage, Step
 from runbook.run import Entry, State, Try
 
 PUNCTUAL = timedelta(minutes=1)  # later than this is late, as in agenda.py
@@ -48,6 +48,11 @@ def steps(entries: Sequence[Entry], jobs: Sequence[JobSpec]) -> tuple[Step, ...]
         held = list(group)
         found += [_many(held)] if repeating else map(_one, held)
     return tuple(sorted(found, key=lambda s: (s.first, order.get(s.job, len(order)), s.job, s.slot)))
+
+
+def own(step: Step, stage: Stage) -> bool:
+    """The row that writes this report: it cannot have ended, and that is no news."""
+    return stage is Stage.OVER and step.job == "report_day" and step.state == "running"
 
 
 def _one(entry: Entry) -> Step:

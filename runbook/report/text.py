@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runbook.report import phrases as say
 from runbook.report.feed import LEGEND
-from runbook.report.layout import WIDTH, clock, table, wrap
+from runbook.report.layout import WIDTH, clock, line, table, wrap
 from runbook.report.parts import Report, Stage
 from runbook.report.trades import legs_words, open_words, pnl_words
 
@@ -13,7 +13,7 @@ _INDENT = "  "
 
 def render_text(report: Report) -> str:
     """The whole report. Its first line is the verdict, since the first line is what is read."""
-    out = [*wrap(report.headline.sentence, WIDTH), say.title_line(report)]
+    out = [*wrap(report.headline.sentence, WIDTH), *line(*say.title_parts(report))]
     if report.stage is Stage.CLOSED and report.empty:
         return "\n".join([*out, "", *_section("SESSION", say.session_lines(report)), *_next(report)])
     trades = [legs_words(report.trades), pnl_words(report.trades), open_words(report.trades)]
@@ -33,7 +33,7 @@ def _head(name: str, remark: str = "") -> list[str]:
 
 
 def _section(name: str, lines: list[str], remark: str = "") -> list[str]:
-    body = [part for line in lines for part in wrap(line, WIDTH, _INDENT, _INDENT * 2)]
+    body = [part for given in lines for part in wrap(given, WIDTH, _INDENT, _INDENT * 2)]
     return [*_head(name, remark), *body, ""]
 
 
@@ -54,7 +54,7 @@ def _feed(report: Report) -> list[str]:
     for outage in report.feed.outages or ():
         first, *more = say.outage_lines(outage, report)
         out += wrap(first, WIDTH, f"{_INDENT}- ")
-        out += [part for line in more for part in wrap(line, WIDTH, f"{_INDENT}  ", f"{_INDENT}    ")]
+        out += [part for given in more for part in wrap(given, WIDTH, f"{_INDENT}  ", f"{_INDENT}    ")]
     return [*out, ""]
 
 
@@ -66,7 +66,7 @@ def _reconciliation(report: Report) -> list[str]:
 
 
 def _alerts(report: Report) -> list[str]:
-    out = _head("ALERTS", say.alerts_sum(report))
+    out = _head("ALERTS", say.alerts_sum(report).removeprefix("alerts "))
     for alert in report.alerts:
         out += wrap(say.alert_head(alert, report), WIDTH, f"{_INDENT}- ")
         if alert.what:

@@ -14,6 +14,7 @@ from runbook.report.parts import Trades
 from runbook.run import Entry, State, Try
 
 JOB = "reconcile_paper"
+NOT_YET = "not reconciled yet"
 _UNREADABLE = (KeyError, TypeError, ValueError, ArithmeticError, AttributeError)
 
 
@@ -45,11 +46,11 @@ def newest_facts(entries: Sequence[Entry], key: str) -> Mapping[str, Any] | None
 def _why(entries: Sequence[Entry]) -> str:
     entry = next((e for e in reversed(entries) if e.key.job == JOB), None)
     if entry is None:
-        return "not reconciled: no such step in the ledger"
+        return "not reconciled: the ledger has no such step"
     if entry.state is State.SUCCEEDED:
         return "not reconciled: the step left no result"
     if not entry.state.final:
-        return "not reconciled yet"
+        return NOT_YET
     return f"not reconciled: {entry.state.replace('_', ' ')}, {cut(plain(entry.reason or 'no reason'), 80)}"
 
 
@@ -69,8 +70,8 @@ def pnl_words(trades: Trades) -> str:
     """The P&L with whose figure it is; what is not known is said as that."""
     if trades.pnl is None:
         if trades.legs == 0:
-            return "P&L none: the bot's log has no trade"
-        return "P&L no data" + (f" ({trades.missing})" if trades.missing else "")
+            return "P&L: none, the bot's log has no trade"
+        return "P&L: no data" + (f" ({trades.missing})" if trades.missing else "")
     pnl, figures = trades.pnl, []
     if pnl.total is not None:
         figures.append(f"{money(pnl.total)} in all")
@@ -82,12 +83,14 @@ def pnl_words(trades: Trades) -> str:
 def open_words(trades: Trades) -> str:
     """What is still open."""
     if trades.pnl is None:
-        return "Open nothing known of" if trades.legs != 0 else "Open nothing by the bot's log"
-    return "Open " + ("; ".join(held(p) for p in trades.pnl.open_positions) or "nothing")
+        return "Open: no data" if trades.legs != 0 else "Open: nothing by the bot's log"
+    return "Open: " + ("; ".join(held(p) for p in trades.pnl.open_positions) or "nothing")
 
 
 def legs_words(trades: Trades) -> str:
     """How many executions the bot's log has."""
+    if trades.legs is None and trades.missing == NOT_YET:
+        return "Trades: no data yet, the bot's log is read after the close"
     if trades.legs is None:
-        return "Trades no data: the bot's log was not read"
-    return "Trades none in the bot's log" if trades.legs == 0 else f"Trades {trades.legs} in the bot's log"
+        return "Trades: no data, the bot's log was not read"
+    return "Trades: none in the bot's log" if trades.legs == 0 else f"Trades: {trades.legs} in the bot's log"

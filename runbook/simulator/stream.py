@@ -38,6 +38,7 @@ class Stream:
         self._auth_deadline = auth_deadline
         self._ping = ping
         self._listener: Server | None = None
+        self._settling = asyncio.Lock()
         self._upstream = Upstream(server)
         self._proxy = Proxy(server, self._upstream)
         self._garbled = 0
@@ -77,15 +78,16 @@ class Stream:
 
     async def settle(self) -> None:
         """Bring the sockets in line with the faults that are on."""
-        faults = self._server.faults
-        by_tcp = Fault.REFUSE in faults and faults.word(Fault.REFUSE, "how") == "tcp"
-        shut = Fault.DROP in faults or by_tcp
-        if shut:
-            self._stop_listening()
-        if Fault.DROP in faults:
-            await self._hang_up()
-        if not shut and self._listener is None:
-            await self.listen(self.port)
+        async with self._settling:  # two switches at once must not both take the port back
+            faults = self._server.faults
+            by_tcp = Fault.REFUSE in faults and faults.word(Fault.REFUSE, "how") == "tcp"
+            shut = Fault.DROP in faults or by_tcp
+            if shut:
+                self._stop_listening()
+            if Fault.DROP in faults:
+                await self._hang_up()
+            if not shut and self._listener is None:
+                await self.listen(self.port)
 
     async def close(self) -> None:
         """Refuse new sockets, then say goodbye to the open ones."""

@@ -195,7 +195,7 @@ class OpenAlgo:
             self._lock_out(e)
             raise
         except GatewayRejected as e:
-            if False:
+            if answer.status == 404:
                 self._hold_path(name, e)
             raise
         self._let_in(name)
