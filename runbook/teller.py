@@ -134,8 +134,9 @@ class Teller:
             if not books.alerts.waiting(channel):
                 return _LOOK
         with self._store.write() as books:
-            for changed in outbox.merge(books.alerts.waiting(channel), now):
-                books.alerts.store(changed)
+            for settle in (outbox.expire, outbox.merge):  # what is too old to tell, then what is over before it was told
+                for changed in settle(books.alerts.waiting(channel), now):
+                    books.alerts.store(changed)
             history = books.alerts.attempts_since(channel, now - outbox.WINDOW)
             if (at := outbox.earliest(history, now)) > now:
                 return (at - now).total_seconds()
@@ -149,8 +150,6 @@ class Teller:
             self._busy.add(channel)
         try:
             delivery, reason = self._notifier.send(channel, outbox.text_of(row), SEND_SECONDS)
-            if self._stop.is_set():
-                return 0.0  # the row stays SENDING: the next start treats it as unknown
             done = outbox.next_step(row, delivery, self._clock.now(), reason)
             with self._store.write() as books:
                 books.alerts.store(done)
