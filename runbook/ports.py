@@ -137,8 +137,12 @@ class TickStream(Protocol):
         """Authenticate again and subscribe all on the open socket (cures a broker re-login); emits Subscribed."""
         ...
 
+    def drop(self) -> None:
+        """Let the connection go and return at once: nothing more of its generation is emitted, its thread ends it."""
+        ...
+
     def close(self) -> None:
-        """Close the connection and emit nothing more of its generation; never blocks longer than 5 s."""
+        """Drop the connection and wait until it is gone; never blocks longer than 5 s."""
         ...
 
 

@@ -113,7 +113,9 @@ def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: object) -> R
     occurrence = attempt.occurrence
     error_class = hint = None
     if isinstance(result, Found) and (why := _unkeepable(result.facts)):
-        result = JobFailed(f"its facts cannot be kept: {why}", hint="facts are plain JSON: text, numbers, lists, mappings")
+        result = JobFailed(
+            f"its facts cannot be kept: {why}", hint="facts are plain JSON: text, numbers, lists, mappings"
+        )
     facts: Mapping[str, Any] = {}
     verdict: Verdict | None = None
     match result:

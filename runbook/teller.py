@@ -134,7 +134,10 @@ class Teller:
             if not books.alerts.waiting(channel):
                 return _LOOK
         with self._store.write() as books:
-            for settle in (outbox.expire, outbox.merge):  # what is too old to tell, then what is over before it was told
+            for settle in (
+                outbox.expire,
+                outbox.merge,
+            ):  # what is too old to tell, then what is over before it was told
                 for changed in settle(books.alerts.waiting(channel), now):
                     books.alerts.store(changed)
             history = books.alerts.attempts_since(channel, now - outbox.WINDOW)

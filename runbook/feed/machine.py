@@ -23,7 +23,7 @@ from runbook.feed.events import (
 )
 from runbook.feed.incident import move
 from runbook.feed.policy import Policy
-from runbook.feed.state import Fault, Link, LinkState, Run, State, account, gap_limit, silence
+from runbook.feed.state import Fault, Link, LinkState, Run, State, account, canaries, gap_limit, silence
 from runbook.feed.table import Cause, Mode
 from runbook.market import Instrument
 from runbook.session import PhaseName
@@ -65,6 +65,8 @@ def step(state: State, event: Event, now: float, policy: Policy) -> Answer:
 
 def _step(state: State, event: Event, now: float, policy: Policy) -> Answer:
     match event:
+        case TickReceived():  # first: there may be a thousand a second
+            return _on_tick(state, event, now, policy)
         case Polled():
             return _on_rest(*polling.on_polled(state, event, now, policy), now)
         case PollFailed():
@@ -72,9 +74,7 @@ def _step(state: State, event: Event, now: float, policy: Policy) -> Answer:
         case BrokerChecked():
             return _on_checked(state, event, now, policy)
         case _ if not ticking.current(state, event.generation):
-            return replace(state, counts=replace(state.counts, late=state.counts.late + 1)), ()
-        case TickReceived():
-            return _on_tick(state, event, now, policy)
+            return _late(state)
         case Connected():
             return healing.on_connected(state, now, policy), ()
         case Subscribed():
@@ -99,7 +99,7 @@ def evaluate(
     instruments whose own market promises nothing now (cash and index during the closing auction).
     """
     state, woke = _wake(state, now, policy)
-    state = replace(account(state, now), evaluated_at=now, phase=phase, quiet=quiet)
+    state = replace(account(state, now), evaluated_at=now, phase=phase, canaries=canaries(state.watched, quiet))
     due = expects_ticks and phase is PhaseName.CONTINUOUS and not quiet.issuperset(state.watched)
     actions: tuple[Action, ...] = ()
     if due and not state.expects:
@@ -172,6 +172,8 @@ def _overdue(state: State, now: float, policy: Policy) -> Answer:
 
 
 def _on_tick(state: State, event: TickReceived, now: float, policy: Policy) -> Answer:
+    if not ticking.current(state, event.generation):
+        return _late(state)
     at, actions = min(event.at, now), tuple[Action, ...]()
     if state.mode is Mode.PROBATION and ticking.broken(state, at, policy):
         state, actions = _break(state, now, policy, "the ticks stopped again")
@@ -191,6 +193,10 @@ def _on_tick(state: State, event: TickReceived, now: float, policy: Policy) -> A
     else:
         return state, actions
     return state, (*actions, *more)
+
+
+def _late(state: State) -> Answer:
+    return replace(state, counts=replace(state.counts, late=state.counts.late + 1)), ()
 
 
 def _on_lost(state: State, event: Closed | ConnectFailed, now: float, policy: Policy) -> Answer:

@@ -8,7 +8,7 @@ from runbook.feed import quota
 from runbook.feed.actions import Action, Note, SetPollInterval, StartPolling, StopPolling
 from runbook.feed.events import Polled, PollFailed
 from runbook.feed.policy import Policy
-from runbook.feed.state import Fault, QuoteClock, Rest, State, canaries
+from runbook.feed.state import Fault, QuoteClock, Rest, State
 from runbook.feed.table import Cause
 from runbook.market import Quote
 
@@ -69,7 +69,7 @@ def on_polled(state: State, event: Polled, now: float, policy: Policy) -> tuple[
     faults: dict[object, str] = dict(event.faults)
     quotes = dict(state.quotes)
     moved, good = False, False
-    judged = canaries(state)
+    judged = state.canaries
     for instrument in state.watched:
         quote, clock = given.get(instrument), state.quotes[instrument]
         why = faults.get(instrument, "not in the answer") if quote is None else quote.fault
@@ -141,11 +141,10 @@ def _frozen(state: State, at: float, policy: Policy) -> bool:
     A canary without a usable quote has not moved either.
     """
     floor = max(state.rest.since, state.judged_from)
-    watched = canaries(state)
-    for instrument in watched:
+    for instrument in state.canaries:
         clock = state.quotes[instrument]
         limit = policy.index_frozen_after if instrument.is_index else policy.future_frozen_after
         stood = at - max(floor, floor if clock.changed_at is None else clock.changed_at)
         if stood <= limit or clock.still < policy.frozen_polls:
             return False
-    return bool(watched)
+    return bool(state.canaries)

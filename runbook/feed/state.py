@@ -147,7 +147,7 @@ class State:
     started: bool = False
     phase: PhaseName = PhaseName.SHUT
     expects: bool = False
-    quiet: frozenset[Instrument] = frozenset()
+    canaries: tuple[Instrument, ...] = ()  # kept, not asked for with each tick: the hot path looks at it
     evaluated_at: float | None = None
     accounted_at: float | None = None
     judged_from: float = 0.0  # silence from before this is not held against the feed
@@ -175,6 +175,7 @@ def initial(instruments: Sequence[Instrument], policy: Policy, generation: int =
     watched = tuple(dict.fromkeys(instruments))
     return State(
         watched=watched,
+        canaries=canaries(watched, frozenset()),
         quota=full(policy.rest_max_per_hour),
         hold=policy.probation,
         link=Link(generation=generation),
@@ -202,14 +203,14 @@ def silence(state: State, now: float) -> float:
     return now - max(state.judged_from, state.last_tick_at if state.last_tick_at is not None else state.judged_from)
 
 
-def canaries(state: State) -> tuple[Instrument, ...]:
+def canaries(watched: Sequence[Instrument], quiet: frozenset[Instrument]) -> tuple[Instrument, ...]:
     """What the market's life is judged by: indices and futures of which movement is promised now."""
-    return tuple(i for i in state.watched if (i.is_index or i.is_future) and i not in state.quiet)
+    return tuple(i for i in watched if (i.is_index or i.is_future) and i not in quiet)
 
 
 def gap_limit(state: State, policy: Policy) -> float:
     """The longest gap between two ticks that does not break a run."""
-    return policy.probation_gap if canaries(state) else policy.probation_gap_no_canary
+    return policy.probation_gap if state.canaries else policy.probation_gap_no_canary
 
 
 def account(state: State, now: float, *, unwatched: bool = False) -> State:

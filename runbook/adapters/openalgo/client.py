@@ -246,14 +246,13 @@ class OpenAlgo:
 
     def _stop_if_held(self, name: str) -> None:
         with self._lock:
-            hold = self._absent.get(name) or (self._locked_out if ENDPOINTS[name].keyed else None)
-        if hold is None:
-            return
-        left = hold.until - self._clock.monotonic()
-        if left > 0:
-            raise hold.error(
-                f"{hold.why} (not asked again: the next try is due in {math.ceil(left / 60)} min)", hint=hold.hint
-            )
+            holds = [self._absent.get(name), self._locked_out if ENDPOINTS[name].keyed else None]
+        for hold in holds:
+            left = hold.until - self._clock.monotonic() if hold is not None else 0.0
+            if hold is not None and left > 0:
+                raise hold.error(
+                    f"{hold.why} (not asked again: the next try is due in {math.ceil(left / 60)} min)", hint=hold.hint
+                )
 
     def _lock_out(self, error: GatewayError) -> None:
         with self._lock:
@@ -264,9 +263,8 @@ class OpenAlgo:
             self._absent[name] = _Hold(type(error), str(error), error.hint, self._clock.monotonic() + HOLD)
 
     def _let_in(self, name: str) -> None:
-        """A call that worked: what held it back is over; a ban also ends for a call without the key."""
+        """A call that worked: the key is right; that no ban is on is also shown by a call without it."""
         with self._lock:
-            self._absent.pop(name, None)
             held = self._locked_out
             if held is not None and (ENDPOINTS[name].keyed or held.error is Banned):
                 self._locked_out = None

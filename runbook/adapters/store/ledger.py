@@ -70,9 +70,7 @@ class Ledger:
     def claim(self, key: Key, actor: str, now: datetime, epoch: int, *, again: bool = False) -> Attempt | None:
         """Take an occurrence to run it; None when it is not there to be taken. Whoever changes the row runs it."""
         takeable = occurrence.c.state != State.RUNNING if again else occurrence.c.state == State.PLANNED
-        taken = self._c.execute(
-            update(occurrence).where(_is(key), takeable).values(state=State.RUNNING, epoch=epoch, reason="running")
-        )
+        taken = self._c.execute(update(occurrence).where(_is(key), takeable).values(state=State.RUNNING, epoch=epoch))
         if taken.rowcount != 1:
             return None
         n = 1 + self._c.execute(select(func.coalesce(func.max(attempt.c.n), 0)).where(_of(key))).scalar_one()

@@ -90,12 +90,20 @@ class OpenAlgoStream:
         if link is not None:
             link.ask_again()
 
+    def drop(self) -> None:
+        self._let_go()
+
     def close(self) -> None:
+        link = self._let_go()
+        if link is not None:
+            link.join(self._patience.close)
+
+    def _let_go(self) -> _Link | None:
         with self._lock:
             link, self._link = self._link, None
         if link is not None:
             link.silence()
-            link.join(self._patience.close)
+        return link
 
 
 class _Gone(Exception):
@@ -214,7 +222,7 @@ class _Link:
             guard.cancel()
             self._connecting = False
         assert isinstance(ws, _WebSocket)
-        ws.settimeout(min(1.0, self._patience.frame))
+        ws.settimeout(min(1.0, self._patience.frame / 2))
         return ws
 
     def _dial(self) -> socket.socket:
@@ -263,6 +271,8 @@ class _Link:
             wait = next_ping - asked if pong_left is None else pong_left
             if self._reply_by is not None:
                 wait = min(wait, self._reply_by - asked)
+            if ws.amid_frame:
+                wait = min(wait, ws.frame_by - asked)
             ready = {link} if hidden() else {fd for fd, _ in poll.poll(max(0.0, wait) * 1000 + 1)}
             now = host_monotonic()
             if note in ready:
@@ -277,6 +287,8 @@ class _Link:
                 opcode = self._read(ws, now)
                 if opcode == websocket.ABNF.OPCODE_PONG:
                     pong_left = None
+            elif ws.amid_frame and now >= ws.frame_by:
+                raise self._half_frame()
             elif self._reply_by is not None and now >= self._reply_by:
                 raise _Gone(dialogue.failed(f"{dialogue.awaited}: no answer within {patience.reply:g} s"))
 
@@ -290,7 +302,7 @@ class _Link:
             # the library keeps what it has of a frame; and TLS wakes us for records of its own, with no frame in them
             if not ws.amid_frame or host_monotonic() < ws.frame_by:
                 return _PART
-            raise self._closed(f"a frame began and did not end within {self._patience.frame:g} s") from None
+            raise self._half_frame() from None
         except websocket.WebSocketConnectionClosedException:
             raise self._closed("the connection was lost without a close") from None
         except (OSError, websocket.WebSocketException, ValueError) as e:
@@ -312,6 +324,9 @@ class _Link:
             known = _CLOSE_CODES.get(code or 0, "closed by the server")
             raise self._closed(f"{known} ({said})" if said else known, code)
         return int(opcode)
+
+    def _half_frame(self) -> _Gone:
+        return self._closed(f"a frame began and did not end within {self._patience.frame:g} s")
 
     def _send_all(self, ws: _WebSocket) -> None:
         for frame in self._dialogue.outbox:
