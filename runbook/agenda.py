@@ -93,13 +93,14 @@ def _one(
     if job.repeat_until_ok is not None:
         newer = [e for e in own if e.occurrence.planned > occurrence.planned and e.occurrence.planned <= now]
         if newer:
-            state = State.SUCCEEDED if entry.verdict else State.SKIPPED
+            state = _came_to(entry) if entry.verdict else State.SKIPPED
             seen = f"{entry.reason}; " if entry.verdict else ""
-            return End(key, state, f"{seen}the check goes on as {newer[-1].key.slot}")
+            heir = max(newer, key=lambda e: e.occurrence.planned)
+            return End(key, state, f"{seen}the check goes on as {heir.key.slot}")
     if now > occurrence.latest_start:
         latest = _clock(occurrence.latest_start, zone, now)
         if entry.verdict:
-            return End(key, State.SUCCEEDED, f"{entry.reason}; not tried after {latest}")
+            return End(key, _came_to(entry), f"{entry.reason}; not tried after {latest}")
         if down and down[0] <= occurrence.due <= down[1]:
             return End(key, State.MISSED, f"runbook was not running; latest start was {latest}")
         return End(key, State.MISSED, f"not started by its latest start, {latest}")
@@ -108,7 +109,9 @@ def _one(
     for name in (*job.needs, *job.after):
         others = siblings.get((key.session, name), ())
         waiting = [e for e in others if not e.state.final]
-        if waiting and not (name in job.after and waiting[0].occurrence.planned > occurrence.planned):
+        if name in job.after:  # what is planned later is not waited for
+            waiting = [e for e in waiting if e.occurrence.planned <= occurrence.planned]
+        if waiting:
             return Wait(key, f"waits for {name}")
         bad = [e for e in others if e.state is not State.SUCCEEDED]
         if name in job.needs and (bad or not others):
@@ -117,6 +120,12 @@ def _one(
     if job.if_late is IfLate.SKIP and now - occurrence.due > _PUNCTUAL:
         return End(key, State.SKIPPED, f"late: it was due at {_clock(occurrence.due, zone, now)}, and `if_late: skip`")
     return Start(key)
+
+
+def _came_to(entry: Entry) -> State:
+    """What a check that was tried until now came to: the outcome of its last try, where that is known."""
+    last = entry.last.outcome if entry.last is not None else None
+    return last if last is not None and last.final else State.SUCCEEDED
 
 
 def _clock(instant: datetime, zone: ZoneInfo, now: datetime) -> str:

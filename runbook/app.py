@@ -17,7 +17,7 @@ from runbook.almanac import Almanac
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config, environment, parse
 from runbook.day import DayFacts
-from runbook.errors import CalendarError, ConfigError, RunbookError
+from runbook.errors import CalendarError, ConfigError, FileFaults, RunbookError
 from runbook.fault import Fault
 from runbook.feed.policy import Policy
 from runbook.market import Instrument
@@ -53,7 +53,18 @@ def load_config(site: Path, env: Mapping[str, str] | None = None) -> Config:
     if not file.is_file():
         fault = Fault(str(file), None, "", "there is no config.yaml here", "a site folder", "runbook init my-site")
         raise ConfigError([fault], hint="`runbook init DIR` writes a site; `--site DIR` names one")
-    return parse(read_yaml(file, named=CONFIG), site, environment() if env is None else env)
+    env = environment() if env is None else env
+    try:
+        return parse(read_yaml(file, named=CONFIG), site, env)
+    except FileFaults as exc:
+        if exc.document is None:
+            raise
+        found = {fault.path: fault for fault in exc.faults}  # what could be read is looked at all the same
+        try:
+            parse(exc.document, site, env)
+        except ConfigError as more:
+            found = {fault.path: fault for fault in more.faults} | found
+        raise ConfigError(sorted(found.values(), key=lambda fault: fault.line or 0)) from exc
 
 
 def need_secrets(config: Config) -> None:
@@ -109,13 +120,13 @@ def channel_faults(config: Config) -> list[Fault]:
     return found
 
 
-def calendar_faults(config: Config) -> list[Fault]:
+def calendar_faults(site: Path) -> list[Fault]:
     """Everything wrong in the calendar files."""
     from runbook.adapters.exchange import read_timetables
     from runbook.adapters.files import shipped_calendar
 
     try:
-        read_timetables(shipped_calendar(), config.site / "calendar")
+        read_timetables(shipped_calendar(), site / "calendar")
     except ConfigError as exc:
         return list(exc.faults)
     return []

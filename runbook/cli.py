@@ -128,6 +128,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `runbook report | head` is no error
         return OK
+    except OSError as exc:  # a folder that cannot be written, a disk that is full: the operator's to mend
+        if args.debug:
+            raise
+        print(f"runbook: {exc.strerror or exc}{f': {exc.filename}' if exc.filename else ''}", file=sys.stderr)
+        return ATTENTION
 
 
 def _handler(name: str) -> Callable[[argparse.Namespace], int]:

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -46,19 +46,33 @@ class Mode(StrEnum):
 
 
 _text = PlainSerializer(str)
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+
+
+def _length(value: object) -> timedelta:
+    length = parse_duration(value)
+    if not length:
+        raise Unfit(f"{value!r} is no time at all", accepted="more than nothing", example="30s")
+    return length
+
+
+Duration = Annotated[timedelta, BeforeValidator(_length), PlainSerializer(format_duration)]
 AnchorText = Annotated[Anchor, BeforeValidator(Anchor.parse), _text]
 SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), _text]
 
 
 def _url(schemes: tuple[str, ...], example: str) -> BeforeValidator:
     def check(value: object) -> str:
-        if isinstance(value, str):
-            parts = urlsplit(value)
-            if parts.scheme in schemes and parts.hostname:
-                return value.rstrip("/")
         accepted = f"an address that begins with {' or '.join(f'{s}://' for s in schemes)}"
-        raise Unfit("it is no address of that kind", accepted=accepted, example=example)
+        try:
+            parts = urlsplit(value if isinstance(value, str) else "")
+            good = parts.scheme in schemes and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is none, half an IPv6 address
+            good = False
+        if not isinstance(value, str) or not good:
+            raise Unfit("it is no address of that kind", accepted=accepted, example=example)
+        if parts.username is not None:
+            raise Unfit("it holds a user or a password", accepted=f"{accepted}, without either", example=example)
+        return value.rstrip("/")
 
     return BeforeValidator(check)
 
@@ -217,6 +231,8 @@ class Job(_Model):
             if fault := order_fault(self.from_, self.until):
                 raise Unfit(f"{self.name}: {fault}", accepted="from before until", example=example)
             Every(self.every, self.from_, self.until)
+        if self.repeat_until_ok is not None and self.repeat_until_ok < timedelta(seconds=1):
+            raise Unfit(f"{self.name}: repeat_until_ok is too often", accepted="at least 1s", example="1m")
         if self.at is not None and self.latest_start is not None:
             for anchor in self.at:
                 if fault := order_fault(anchor, self.latest_start):
@@ -263,19 +279,27 @@ class Settings(_Model):
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What must never be shown. `missing` lists what the file asks for and the environment does not hold."""
+    """What must never be shown. `missing` lists what the file asks for and the environment does not hold.
+
+    `given` is what the environment put into the `with:` of jobs: nobody here knows what a step needs a token for.
+    """
 
     api_key: str | None
     channels: Mapping[str, str]
     missing: tuple[Fault, ...] = ()
+    given: tuple[str, ...] = ()
 
     def values(self) -> Iterator[str]:
         """Each secret text, for the redactor: the URLs whole, and their parts that carry a token."""
         if self.api_key:
             yield self.api_key
+        yield from self.given
         for url in self.channels.values():
             yield url
-            parts = urlsplit(url)
+            try:
+                parts = urlsplit(url)
+            except ValueError:  # no URL at all: `config check` says so
+                continue
             yield from (
                 text for text in (parts.password, parts.netloc, parts.path.strip("/")) if text and len(text) >= 8
             )
@@ -343,6 +367,7 @@ class _Expander:
         self._environment = environment
         self.missing: list[Fault] = []
         self.filled: set[Key] = set()
+        self.given: list[str] = []  # what was filled into the `with:` of a job
 
     def expand(self, value: Any, path: Key = ()) -> Any:
         if isinstance(value, dict):
@@ -358,6 +383,8 @@ class _Expander:
             return "$"
         self.filled.add(path)
         if found := self._environment.get(match["name"]):
+            if path[0] == "jobs" and path[2:3] == ("with",):
+                self.given.append(found)
             return found
         why = match["message"] or f"environment variable {match['name']} is not set"
         self.missing.append(
@@ -375,28 +402,69 @@ def parse(document: Document, site: Path, environment: Mapping[str, str]) -> Con
     """
     expander = _Expander(document, environment)
     data = expander.expand(document.data)
-    faults: list[Fault] = []
-    jobs, lines = _with_defaults(data.get("jobs"))
+    jobs, places = _with_defaults(data.get("jobs"))
+    written, _ = _with_defaults(document.data.get("jobs"))  # as it stands in the file: what faults may quote
+    if jobs is not None:
+        data |= {"jobs": jobs}
+    where = Document(
+        document.path, document.data | ({"jobs": written} if written is not None else {}), _shifted(document, places)
+    )
     settings: Settings | None = None
+    faults: list[Fault] = []
     try:
-        settings = Settings.model_validate(data | ({"jobs": jobs} if jobs is not None else {}))
+        settings = Settings.model_validate(data)
     except ValidationError as exc:
-        shadow = Document(
-            document.path, document.data | ({"jobs": jobs} if jobs is not None else {}), _shifted(document, lines)
-        )
-        faults += faults_from_validation(exc, shadow, Settings)
-    if settings is None:
-        raise ConfigError(faults)
-    where = Document(document.path, document.data, _shifted(document, lines))
-    faults += _crossed(settings, where, site)
-    secrets, more = _secrets(settings, expander, where, site)
-    faults += more
-    if faults:
-        raise ConfigError(sorted(faults, key=lambda f: f.line or 0))
+        faults += faults_from_validation(exc, where, Settings)
+    secrets, more = _secrets(data, expander, where, site)
+    refused = {fault.path for fault in faults}
+    faults += [fault for fault in (*_crossed(data, where, site), *more) if fault.path not in refused]
+    if settings is None or faults:
+        raise ConfigError(_as_written(faults, places, data, expander.missing))
     specs = tuple(job.spec() for job in settings.jobs if job.enabled)
-    shown = Config(site, settings, specs, secrets)
+    shown = Config(site, _masked(settings, expander.filled, places), specs, secrets)
     digest = hashlib.sha256(json.dumps(shown.merged(), sort_keys=True).encode()).hexdigest()[:12]
-    return Config(site, settings, specs, secrets, digest, tuple(_notes(settings)))
+    return replace(shown, hash=digest, notes=tuple(_notes(settings)))
+
+
+def _as_written(
+    faults: list[Fault], places: list[int | None], data: Mapping[str, Any], missing: list[Fault]
+) -> list[Fault]:
+    """The faults in the order of the file, each job by its place there; a shipped one that is not there by its name.
+
+    What is wrong only because its variable is not set says so.
+    """
+
+    def placed(match: re.Match[str]) -> str:
+        i = int(match[1])
+        return f"jobs[{data['jobs'][i]['name'] if places[i] is None else places[i]}]"
+
+    unset = {fault.path: fault for fault in missing}
+    renamed = [replace(f, path=re.sub(r"^jobs\[(\d+)\]", placed, f.path)) for f in faults]
+    return sorted((unset.get(f.path, f) for f in renamed), key=lambda f: f.line or 0)
+
+
+def _masked(settings: Settings, filled: set[Key], places: list[int | None]) -> Settings:
+    """The settings without a secret in them."""
+
+    def mask(value: Any, path: Key) -> Any:
+        if isinstance(value, dict):
+            return {k: mask(v, (*path, k)) for k, v in value.items()}
+        if isinstance(value, list):
+            return [mask(v, (*path, i)) for i, v in enumerate(value)]
+        return "***" if path in filled else value
+
+    jobs = [
+        job if place is None else job.model_copy(update={"with_": mask(job.with_, ("jobs", place, "with"))})
+        for job, place in zip(settings.jobs, places, strict=True)
+    ]
+    key = {} if settings.openalgo.api_key is None else {"api_key": "***"}
+    channels = {
+        name: channel if channel.url is None else channel.model_copy(update={"url": mask_url(channel.url)})
+        for name, channel in settings.notify.items()
+    }
+    return settings.model_copy(
+        update={"jobs": tuple(jobs), "openalgo": settings.openalgo.model_copy(update=key), "notify": channels}
+    )
 
 
 def _with_defaults(given: object) -> tuple[list[Any] | None, list[int | None]]:
@@ -430,60 +498,74 @@ def _shifted(document: Document, places: list[int | None]) -> dict[Key, int]:
     return lines
 
 
-def _crossed(settings: Settings, where: Document, site: Path) -> Iterator[Fault]:
-    """Faults that only show when two parts of the file are held against each other, or against the site's folder."""
-    names = [job.name for job in settings.jobs]
-    for i, job in enumerate(settings.jobs):
-        if names.index(job.name) != i:
-            yield where.fault(("jobs", i, "name"), f"{job.name!r} stands twice", "each name once")
-        for key, wanted in (("needs", job.needs), ("after", job.after)):
-            for name in wanted:
-                if name not in names or name == job.name:
-                    others = [n for n in names if n != job.name]
+def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[Fault]:
+    """Faults that only show when two parts of the file are held against each other, or against the site's folder.
+
+    Looks at the plain data, so that one wrong value elsewhere hides none of these.
+    """
+    given = data.get("jobs")
+    jobs = [_mapping(job) for job in given] if isinstance(given, list) else []
+    names = [str(job.get("name")) for job in jobs]
+    channels = list(_mapping(data.get("notify")))
+    for i, job in enumerate(jobs):
+        if names.index(names[i]) != i and "name" in job:
+            yield where.fault(("jobs", i, "name"), f"{names[i]!r} stands twice", "each name once")
+        for key in ("needs", "after"):
+            for name in _texts(job.get(key)):
+                if name not in names or name == names[i]:
+                    others = [n for n in names if n != names[i]]
                     yield where.fault(("jobs", i, key), f"no job {name!r}", nearest(name, others) + ", ".join(others))
-        for channel in job.alert.to or ():
-            if channel not in settings.notify:
-                known = list(settings.notify)
-                accepted = nearest(channel, known) + (", ".join(known) or "a channel of `notify:` (there is none yet)")
+        for channel in _texts(_mapping(job.get("alert")).get("to")):
+            if channel not in channels:
+                accepted = nearest(channel, channels)
+                accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
                 yield where.fault(("jobs", i, "alert", "to"), f"no channel {channel!r}", accepted)
-        if job.enabled:
+        if job.get("enabled") is not False and isinstance(job.get("run"), str):
             try:
-                load(job.run, site)
+                load(job["run"], site)
             except Unfit as exc:
                 yield where.fault(
                     ("jobs", i, "run"), str(exc.args[0]), exc.accepted, exc.example or "jobs.check_feed:check"
                 )
             except ConfigError as exc:
                 yield from (where.fault(("jobs", i, "run"), f.found, f.accepted) for f in exc.faults)
-    if not settings.database.startswith("sqlite:///"):
-        yield where.fault(("database",), "not SQLite", "sqlite:/// and a path", "sqlite:///runbook.db")
+    database = data.get("database")
+    if isinstance(database, str) and not re.fullmatch(r"sqlite:///.*[^/]", database):
+        yield where.fault(("database",), "no file of SQLite", "sqlite:/// and a path", "sqlite:///runbook.db")
 
 
-def _secrets(settings: Settings, expander: _Expander, where: Document, site: Path) -> tuple[Secrets, list[Fault]]:
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _secrets(data: Mapping[str, Any], expander: _Expander, where: Document, site: Path) -> tuple[Secrets, list[Fault]]:
     faults: list[Fault] = []
     missing = list(expander.missing)
-    key: str | None = settings.openalgo.api_key
     unset = {fault.path for fault in missing}
-    if settings.openalgo.api_key_file is not None:
+    openalgo = _mapping(data.get("openalgo"))
+    key, key_file = (_text_of(openalgo, name) for name in ("api_key", "api_key_file"))
+    if key_file is not None:
         if key is not None:
             faults.append(where.fault(("openalgo", "api_key_file"), "both api_key and api_key_file", "one of them"))
-        key = _secret_file(settings.openalgo.api_key_file, ("openalgo", "api_key_file"), where, site, faults, missing)
+        key = _secret_file(key_file, ("openalgo", "api_key_file"), where, site, faults, missing)
     elif key is None:
-        found = "missing secret: no api_key"
-        missing.append(
-            where.fault(
-                ("openalgo", "api_key"), found, "the key from OpenAlgo's API Key page", "api_key: ${OPENALGO_API_KEY}"
-            )
-        )
+        accepted, example = "the key from OpenAlgo's API Key page", "api_key: ${OPENALGO_API_KEY}"
+        missing.append(where.fault(("openalgo", "api_key"), "missing secret: no api_key", accepted, example))
     channels: dict[str, str] = {}
-    for name, channel in settings.notify.items():
-        url = channel.url
-        if channel.url_file is not None:
-            url = _secret_file(channel.url_file, ("notify", name, "url_file"), where, site, faults, missing)
+    literal: list[Key] = [("openalgo", "api_key")] if _text_of(openalgo, "api_key") else []
+    for name, given in _mapping(data.get("notify")).items():
+        channel = _mapping(_channel(given))
+        url, url_file = _text_of(channel, "url"), _text_of(channel, "url_file")
+        if url:
+            literal.append(("notify", name))
+        if url_file is not None:
+            url = _secret_file(url_file, ("notify", name, "url_file"), where, site, faults, missing)
         if url and f"notify.{name}" not in unset and f"notify.{name}.url" not in unset:
             channels[name] = url
-    literal = [("openalgo", "api_key")] if settings.openalgo.api_key else []
-    literal += [("notify", n) for n, c in settings.notify.items() if c.url]
     held = [p for p in literal if not any(f[: len(p)] == p for f in expander.filled)]
     if held and _world_readable(site / "config.yaml"):
         accepted = "mode 600, or the secret in the environment"
@@ -491,7 +573,13 @@ def _secrets(settings: Settings, expander: _Expander, where: Document, site: Pat
             where.fault(p, "a secret in a file that everyone on this host can read", accepted, "chmod 600 config.yaml")
             for p in held
         ]
-    return Secrets(None if "openalgo.api_key" in unset else key, channels, tuple(missing)), faults
+    key = None if "openalgo.api_key" in unset else key
+    return Secrets(key, channels, tuple(missing), tuple(expander.given)), faults
+
+
+def _text_of(data: Mapping[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _secret_file(

@@ -20,7 +20,7 @@ from runbook.monitor import Monitor, watched
 from runbook.ports import Gateway, TickStream
 from runbook.probe import evidence_of, probe
 from runbook.report import Report, short
-from runbook.session import PhaseName, Session
+from runbook.session import INDIA, PhaseName, Session
 from runbook.symbols import Symbol, resolve
 from runbook.verify import Ladder, StreamEvidence
 
@@ -76,7 +76,8 @@ class TheDesk:
 
     def ladder(self, session: Session | None, now: datetime, budget: Budget) -> Ladder:
         """Climb the ladder now."""
-        instruments, _ = resolve(self._t.gateway, self._t.symbols, now.date(), budget, patient=False)
+        today = now.astimezone(session.zone if session else INDIA).date()
+        instruments, _ = resolve(self._t.gateway, self._t.symbols, today, budget, patient=False)
         due = session is not None and session.phase_at(now) is PhaseName.CONTINUOUS
         view = self._t.monitor.view()
 

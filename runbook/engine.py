@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -121,6 +122,7 @@ class Engine:
         self._p = parts
         self._jobs = {job.name: job for job in parts.jobs}
         self._inbox: queue.SimpleQueue[_Done | FeedNews | FeedTotals] = queue.SimpleQueue()
+        self._backlog: deque[_Done | FeedNews | FeedTotals] = deque()  # taken from the inbox, not recorded yet
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._running: dict[Key, _Running] = {}
@@ -150,6 +152,7 @@ class Engine:
             self._tidy(books, now)
             self._plan(books, now, first=first)
             self._told_late(books, now, first=first)
+        self._planned_for = (self._calendar.today(now), now)
         self._renewed = now
         self._p.teller.start()
         self._p.alarm.start()
@@ -167,13 +170,12 @@ class Engine:
         for held in self._running.values():
             held.budget.stop.set()
         try:
-            while not self._inbox.empty():  # the feed's last words came while we stopped
-                self._take(self._inbox.get())
+            self._record()  # the feed's last words came while we stopped
             with self._p.store.write() as books:
                 for held in self._running.values():
                     reason = "runbook was stopped while this ran"
-                    books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason))
-                    self._run_again(books, held.attempt.occurrence, now)
+                    if books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason)):
+                        self._run_again(books, held.attempt.occurrence, now)  # else whoever took over has it
                 books.desk.release(self._p.holder, self._epoch, now)
         except StoreError as exc:
             log.error("at the end: %s", exc)  # the next start finds the rows of an older epoch and says so
@@ -194,7 +196,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """True when nothing runs and nothing waits to be recorded."""
-        return not self._running and self._inbox.empty()
+        return not self._running and not self._backlog and self._inbox.empty()
 
     @property
     def lost(self) -> str | None:
@@ -225,16 +227,12 @@ class Engine:
 
     def _turn(self) -> None:
         now = self._p.clock.now()
-        while not self._inbox.empty():
-            item = self._inbox.get()
-            try:
-                self._take(item)
-            except StoreError:
-                self._inbox.put(item)  # nothing is lost: it is recorded once the database is free
-                raise
+        self._record()
         for held in [h for h in self._running.values() if host_monotonic() - h.since > h.job.timeout + GRACE]:
             self._overrun(held, now)
         self._heartbeat(now)
+        if self._lost:
+            return  # what is due belongs to whoever holds the lease now
         self._replan(now)
         self._start_due(now)
         self._requests(now)
@@ -244,6 +242,14 @@ class Engine:
         if upcoming is not None and upcoming != self._armed:
             self._p.alarm.at(upcoming)
             self._armed = upcoming
+
+    def _record(self) -> None:
+        """Write down what came in, in its order; what a busy database refuses is the first to be tried again."""
+        while self._backlog or not self._inbox.empty():
+            if not self._backlog:
+                self._backlog.append(self._inbox.get())
+            self._take(self._backlog[0])
+            self._backlog.popleft()
 
     def _take(self, item: _Done | FeedNews | FeedTotals) -> None:
         match item:
@@ -297,9 +303,10 @@ class Engine:
             return
         if computed is not None and now < due and computed[0] == today - timedelta(days=1) and fresh is self._calendar:
             return
-        self._calendar = fresh
+        self._calendar, self._planned_for = fresh, None  # until it is written, it is not planned
         with self._p.store.write() as books:
             self._plan(books, now)
+        self._planned_for = (today, now)
 
     def _plan(self, books: Books, now: datetime, *, first: bool = False) -> None:
         """Write down the occurrences of the running session and the next ones; and, after a downtime, of what was missed."""
@@ -312,7 +319,7 @@ class Engine:
         later = [s for s in coming if s.open > now][:AHEAD]
         sessions = [s for s in coming if s.open <= now] + later
         rows = agenda.agenda(self._p.jobs, sessions)
-        for moved in books.ledger.plan(rows, self._p.config_hash):
+        for moved in books.ledger.plan(rows, self._p.config_hash, now):
             log.info("%s moved from %s to %s", moved.key, self._when(moved.was), self._when(moved.now))
         days = [today + timedelta(days=n) for n in range(31)]
         gone = books.ledger.cancel(
@@ -322,7 +329,6 @@ class Engine:
         )
         if gone:
             log.info("%d planned occurrences were cancelled: the calendar or the jobs changed", gone)
-        self._planned_for = (today, now)
 
     def _tidy(self, books: Books, now: datetime) -> None:
         """Rows that an earlier process left running are abandoned; what may be run again is planned once more."""
@@ -447,8 +453,8 @@ class Engine:
 
     def _overrun(self, held: _Running, now: datetime) -> None:
         held.budget.stop.set()
-        self._left_behind += 1
         self._settle(held.job, run.overran(held.job, held.attempt, now))
+        self._left_behind += 1
         if self._left_behind >= _GIVE_UP:
             log.error(
                 "%d steps hang in threads that cannot be ended; restart runbook to be rid of them", self._left_behind
@@ -460,7 +466,7 @@ class Engine:
         key = done.key
         with self._p.store.write() as books:
             held = books.ledger.entry(key)
-            if done.actor != SCHEDULER and done.again_at is None and held and held.occurrence.planned > done.ended:
+            if done.actor != SCHEDULER and held and held.occurrence.planned > done.ended:
                 # Looked at by hand before its time: the planned run stays planned.
                 done = replace(done, again_at=held.occurrence.planned)
             if not books.ledger.settle(done):
@@ -534,28 +540,26 @@ class Engine:
         with self._p.store.read() as books:
             settles = [a for a in books.alerts.unresolved() if a.settles_at is not None and a.settles_at <= now]
         coming = self._calendar.next_session(now)
-        remind = False
+        seen: list[Entry] = []
         if (
             coming is not None
             and coming.date not in self._reminded
             and LOGIN.at(coming) <= now
             and BROKER_JOB in self._jobs
         ):
-            self._reminded.add(coming.date)
-            remind = True
-        if not settles and not remind:
+            with self._p.store.read() as books:
+                rows = [e for e in books.ledger.states(coming.date) if e.key.job == BROKER_JOB]
+            seen = [e for e in rows if e.verdict is not None]  # none yet: it is looked at again with the next turn
+        if not settles and not seen:
             return
         with self._p.store.write() as books:
             if settles:
                 self._decide(books, [Tick()], now, self._calendar.today(now))
-            if remind and coming is not None:
-                rows = [e for e in books.ledger.states(coming.date) if e.key.job == BROKER_JOB]
-                seen = [e for e in rows if e.verdict is not None]
-                if seen and all(e.verdict is not Verdict.OK for e in seen):
-                    why = seen[-1].reason
-                    self._decide(
-                        books, [LoginDue(coming.date, why, f"log in: {self._p.voice.dashboard}")], now, coming.date
-                    )
+            if seen and coming is not None and all(e.verdict is not Verdict.OK for e in seen):
+                due = LoginDue(coming.date, seen[-1].reason, f"log in: {self._p.voice.dashboard}")
+                self._decide(books, [due], now, coming.date)
+        if seen and coming is not None:
+            self._reminded.add(coming.date)
         self._p.teller.nudge()
 
     def _requests(self, now: datetime) -> None:

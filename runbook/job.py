@@ -81,7 +81,7 @@ class JobSpec:
     resident: bool = False
     severity: Severity = Severity.WARNING
     to: tuple[str, ...] | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a token
 
     @property
     def repeating(self) -> bool:
@@ -155,6 +155,7 @@ def load(text: str, site: Path) -> Step:
     nothing in the site can take a library's. Raises Unfit (nothing there) or ConfigError (the file does not load).
     """
     module, function = target(text)
+    site = site.resolve()  # one file is one module, however the site was named
     path = site.joinpath(*module.split(".")).with_suffix(".py")
     if not path.is_file():
         raise Unfit(f"{text!r}: there is no {path.relative_to(site)} in the site", accepted="a file of the site")
@@ -182,7 +183,7 @@ def _module(module: str, path: Path) -> ModuleType:
     sys.modules[name] = loaded
     try:
         spec.loader.exec_module(loaded)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         del sys.modules[name]
         fault = Fault(
             path.name, None, module, f"cannot be loaded: {type(exc).__name__}: {exc}", "a Python file that imports"

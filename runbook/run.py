@@ -112,20 +112,21 @@ def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: object) -> R
     """What an attempt came to. Nothing is lost: an exception of any kind becomes a row with its class and text."""
     occurrence = attempt.occurrence
     error_class = hint = None
-    if isinstance(result, Found) and (why := _unkeepable(result.facts)):
+    if isinstance(result, Found) and (why := _unfit(result)):
         result = JobFailed(
-            f"its facts cannot be kept: {why}", hint="facts are plain JSON: text, numbers, lists, mappings"
+            f"what it found cannot be kept: {why}",
+            hint="Found(verdict, one sentence, facts); facts are plain JSON: text, numbers, lists, mappings",
         )
     facts: Mapping[str, Any] = {}
     verdict: Verdict | None = None
     match result:
         case Skip():
-            outcome, reason, hint = State.SKIPPED, str(result), result.hint
+            outcome, reason, hint = State.SKIPPED, _words(result), result.hint
         case RunbookError():
-            outcome, reason, hint, error_class = State.FAILED, str(result), result.hint, type(result).__name__
+            outcome, reason, hint, error_class = State.FAILED, _words(result), result.hint, type(result).__name__
             verdict = Verdict.UNKNOWN
         case BaseException():
-            text = str(result).strip().splitlines()
+            text = _words(result).strip().splitlines()
             outcome, error_class, verdict = State.FAILED, type(result).__name__, Verdict.UNKNOWN
             reason = f"{error_class}: {text[0] if text else 'no message'}"
         case Found():
@@ -153,13 +154,37 @@ def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: object) -> R
     )  # fmt: skip
 
 
-def _unkeepable(facts: object) -> str | None:
-    """Why facts are not JSON, or None."""
+def _unfit(found: Found) -> str | None:
+    """Why what a step gave back would not come through the ledger, or None. Steps are the operator's; nobody typed them."""
+    verdict: Any = found.verdict
+    facts: Any = found.facts
+    tell: Any = found.tell
+    if not isinstance(verdict, Verdict):
+        return f"the verdict is {verdict!r:.60}, accepted: Verdict.OK, ATTENTION, BAD or UNKNOWN"
+    texts: list[Any] = [found.summary, *([] if found.hint is None else [found.hint])]
+    if tell is not None:
+        if not (isinstance(tell, tuple) and len(tell) == 2 and isinstance(tell[1], tuple)):
+            return "tell is no (title, lines)"
+        texts += [tell[0], *tell[1]]
+    if bad := [text for text in texts if not isinstance(text, str)]:
+        return f"{type(bad[0]).__name__} where a text belongs"
+    if not isinstance(facts, Mapping):
+        return f"facts are a {type(facts).__name__}, no mapping"
     try:
-        json.dumps(facts)
-    except (TypeError, ValueError) as exc:
+        json.dumps(dict(facts), allow_nan=False)
+        "".join(map(str, texts)).encode()
+    except (TypeError, ValueError, RecursionError) as exc:
         return str(exc)
     return None
+
+
+def _words(exc: BaseException) -> str:
+    """The text of an exception, whatever its author did to it; what is no text of a database is written as escapes."""
+    try:
+        text = str(exc)
+    except Exception as broken:  # noqa: BLE001  # a __str__ that fails must not cost the row
+        text = f"no message ({type(broken).__name__} while it was read)"
+    return text.encode(errors="backslashreplace").decode()
 
 
 def overran(job: JobSpec, attempt: Attempt, now: datetime) -> Run:

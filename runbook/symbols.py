@@ -46,16 +46,16 @@ def parse_symbol(text: object) -> Symbol:
     """`NIFTY` (an index), `NIFTY:fut`, `NSE:SBIN`, `NFO:NIFTY24NOV26FUT`; raises Unfit for what is not certain."""
     if not isinstance(text, str) or not text.strip():
         raise Unfit(f"{text!r} is no symbol", accepted="the symbol as OpenAlgo writes it", example=_EXAMPLE)
-    left, _, right = text.strip().partition(":")
+    left, colon, right = text.strip().partition(":")
     if right.lower() == "fut":
-        name = left.upper()
+        name = _plain(left.upper(), text)
         return NearestFuture(name, "BFO" if name in BSE_INDICES else "NFO")
     if right:
         if left.upper() not in EXCHANGES:
             accepted = f"EXCHANGE:SYMBOL with one of {', '.join(EXCHANGES)}"
             raise Unfit(f"{text!r}: unknown exchange {left!r}", accepted=accepted, example=_EXAMPLE)
         return Instrument(_plain(right, text), left.upper())
-    name = _plain(left, text)
+    name = _plain(left if not colon else text, text)
     if name in NSE_INDICES:
         return Instrument(name, "NSE_INDEX")
     if name in BSE_INDICES:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from runbook import outbox
 from runbook.alert import AlertChange, ChangeKind, Severity, delayed_line, message_for
-from runbook.clock import Clock
+from runbook.clock import Clock, host_monotonic
 from runbook.errors import StoreError
 from runbook.outbox import Row, State
 from runbook.ports import Notifier
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SEND_SECONDS = 25.0  # real; what outlives it is `unknown`
 _KEEP_TRYING = timedelta(hours=2)  # after the close: by then the day is over for whoever was to act
+_JOIN = 1.0  # real seconds that stopping waits for sends under way
 _LOOK = 5.0  # seconds between two looks at a queue that nobody announced
 
 
@@ -80,6 +81,7 @@ class Teller:
         self._stop = threading.Event()
         self._nudges = {name: threading.Event() for name in channels}
         self._busy: set[str] = set()
+        self._owed: dict[str, Row] = {}  # what became of a send, while the database could not be told
         self._threads = [
             threading.Thread(target=self._run, args=(name,), name=f"teller-{name}", daemon=True) for name in channels
         ]
@@ -94,23 +96,28 @@ class Teller:
             event.set()
 
     @property
-    def busy(self) -> bool:
-        return bool(self._busy)
+    def busy_with(self) -> frozenset[str]:
+        """The channels that are sending now."""
+        return frozenset(self._busy)
 
     def stop(self) -> None:
         """Stop sending; what is not sent stays in the outbox."""
         self._stop.set()
         self.nudge()
         self._notifier.close()
+        until = host_monotonic() + _JOIN  # for all together: three that hang must not cost three times as much
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(timeout=1.0)
+                thread.join(timeout=max(0.0, until - host_monotonic()))
 
     def _run(self, channel: str) -> None:
-        self._recover(channel)
         nudge = self._nudges[channel]
+        recovered = False
         while not self._stop.is_set():
             try:
+                if not recovered:
+                    self._recover(channel)
+                    recovered = True
                 wait = self._once(channel)
             except StoreError as exc:
                 log.error("outbox of %s: %s", channel, exc)
@@ -130,6 +137,10 @@ class Teller:
     def _once(self, channel: str) -> float:
         """Send at most one message; gives the seconds until there may be another."""
         now = self._clock.now()
+        if (owed := self._owed.get(channel)) is not None:
+            with self._store.write() as books:
+                books.alerts.store(owed)
+            del self._owed[channel]
         with self._store.read() as books:
             if not books.alerts.waiting(channel):
                 return _LOOK
@@ -153,9 +164,10 @@ class Teller:
             self._busy.add(channel)
         try:
             delivery, reason = self._notifier.send(channel, outbox.text_of(row), SEND_SECONDS)
-            done = outbox.next_step(row, delivery, self._clock.now(), reason)
+            done = self._owed[channel] = outbox.next_step(row, delivery, self._clock.now(), reason)
             with self._store.write() as books:
                 books.alerts.store(done)
+            del self._owed[channel]
         finally:
             self._busy.discard(channel)
         if done.state is State.DEAD:

@@ -5,7 +5,18 @@ One principle bounds the noise: the last word told is never better than the trut
 word has become wrong. So a flap is announced once and then keeps silent until it is stable or gets worse.
 """
 
-from runbook.alert.causes import Cause, FeedMoved, FeedWord, JobSettled, LoginDue, ModeLeak, NotFlat, ReadyReached, Tick
+from runbook.alert.causes import (
+    CalendarDoubt,
+    Cause,
+    FeedMoved,
+    FeedWord,
+    JobSettled,
+    LoginDue,
+    ModeLeak,
+    NotFlat,
+    ReadyReached,
+    Tick,
+)
 from runbook.alert.lifecycle import (
     FLAP_WINDOW,
     STABLE,
@@ -29,6 +40,7 @@ __all__ = [
     "AlertChange",
     "AlertRule",
     "AlertState",
+    "CalendarDoubt",
     "Cause",
     "ChangeKind",
     "Entry",

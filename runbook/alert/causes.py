@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Literal
 
 from runbook.alert.rules import Severity
 
@@ -88,8 +89,24 @@ class ModeLeak:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarDoubt:
+    """The calendar is `unknown`, `contradicted` or `stale`, about `day` where it is about one; `over` when no longer.
+
+    An unknown day is told once more each day, `today`: it is a thing to be settled before a date.
+    """
+
+    kind: Literal["unknown", "contradicted", "stale"]
+    today: date
+    day: date | None = None
+    reason: str = ""
+    severity: Severity = Severity.WARNING
+    hint: str = ""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: hold-downs run out, a flap has become stable."""
 
 
-Cause = FeedMoved | JobSettled | LoginDue | ReadyReached | NotFlat | ModeLeak | Tick
+Cause = FeedMoved | JobSettled | LoginDue | ReadyReached | NotFlat | ModeLeak | CalendarDoubt | Tick

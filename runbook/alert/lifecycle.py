@@ -9,7 +9,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from runbook.alert.causes import Cause, FeedMoved, FeedWord, JobSettled, LoginDue, ModeLeak, NotFlat, ReadyReached, Tick
+from runbook.alert.causes import (
+    CalendarDoubt,
+    Cause,
+    FeedMoved,
+    FeedWord,
+    JobSettled,
+    LoginDue,
+    ModeLeak,
+    NotFlat,
+    ReadyReached,
+    Tick,
+)
 from runbook.alert.rules import RULES, AlertRule, Severity
 from runbook.outbox import Kind
 
@@ -179,6 +190,8 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
                 lines = (reason, hint or RULES["broker.not_verified"].todo)
                 notice = Notice(f"login@{session}", "[LOGIN] the broker login is still missing", lines)
                 changes.append(AlertChange(ChangeKind.NOTICE, now, notice, tell=True))
+        case CalendarDoubt():
+            changes += _calendar(held, cause, now)
         case Tick():
             pass
     return changes
@@ -220,6 +233,22 @@ def _job(alerts: Sequence[Alert], cause: JobSettled, now: datetime) -> list[Aler
     rule = RULES["broker.not_verified" if broker else f"job.{names.get(cause.outcome, 'failed')}"]
     what = cause.reason or f"{cause.outcome} at {cause.slot}"
     return _enter(alerts, _draft(rule, labels, rule.severity("", cause.severity), now, what, cause.hint), hold)
+
+
+def _calendar(alerts: Sequence[Alert], cause: CalendarDoubt, now: datetime) -> list[AlertChange]:
+    rule = RULES[f"calendar.{cause.kind}"]
+    labels = (("day", str(cause.day)),) if cause.day else ()
+    current = _current(alerts, fingerprint(rule, labels))
+    if cause.over:
+        return _leave(current, now, cause.reason or rule.recovery)
+    changes = _enter(alerts, _draft(rule, labels, cause.severity, now, cause.reason, cause.hint), rule.hold)
+    if current and cause.kind == "unknown" and not any(c.tell for c in changes):
+        # A day that must be settled is told of once more each day; the key makes it once.
+        title = f"[WARN] {current.title}"
+        notice = Notice(f"calendar@{cause.day}@{cause.today}", title, (cause.reason, f"do: {current.todo}"))
+        if current.opened_at.date() < now.date():
+            changes.append(AlertChange(ChangeKind.NOTICE, now, notice, tell=True))
+    return changes
 
 
 def _rows(

@@ -23,7 +23,7 @@ from runbook.fault import Fault, nearest
 from runbook.job import JobSpec, Key, Verdict
 from runbook.ports import Delivery, Message
 from runbook.run import State
-from runbook.session import PhaseName, Session, SessionCalendar
+from runbook.session import INDIA, PhaseName, Session, SessionCalendar
 
 _DOCTOR_SECONDS = 30.0
 _ANSWER_SECONDS = 20.0
@@ -198,7 +198,8 @@ def doctor(args: argparse.Namespace) -> int:
     due = session is not None and session.phase_at(now) is PhaseName.CONTINUOUS
     gateway = app.gateway(config, clock)
     try:
-        instruments, faults = resolve(gateway, config.settings.symbols, now.date(), budget, patient=False)
+        today = now.astimezone(session.zone if session else INDIA).date()
+        instruments, faults = resolve(gateway, config.settings.symbols, today, budget, patient=False)
 
         def stream() -> StreamEvidence:
             seen = evidence_told(told) if told else None

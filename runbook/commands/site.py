@@ -98,14 +98,15 @@ def config(args: argparse.Namespace) -> int:
     try:
         loaded = app.load_config(args.site)
     except ConfigError as exc:
+        everything = [*exc.faults, *(app.calendar_faults(args.site) if args.what == "check" else [])]
         if args.json:
-            print(json.dumps({"ok": False, "faults": [_fault(f) for f in exc.faults]}, indent=1))
+            print(json.dumps({"ok": False, "faults": [_fault(f) for f in everything]}, indent=1))
             return 2
-        raise
+        raise ConfigError(everything, hint=exc.hint) from exc
     if args.what == "show":
         print(json.dumps(loaded.merged(), indent=1) if args.json else _yaml(loaded.merged()))
         return 0
-    faults = [*loaded.secrets.missing, *app.channel_faults(loaded), *app.calendar_faults(loaded)]
+    faults = [*loaded.secrets.missing, *app.channel_faults(loaded), *app.calendar_faults(loaded.site)]
     if args.json:
         print(
             json.dumps(

@@ -25,6 +25,7 @@ def open_link(state: State, now: float, reason: str) -> tuple[State, Connect]:
         down_since=now if link.down_since is None else link.down_since,
         rungs=(*link.rungs, now),
         attempts=link.attempts + 1,
+        urgent=False,
     )
     return replace(state, link=opened), Connect(opened.generation, reason)
 
@@ -66,12 +67,12 @@ def on_down(state: State, event: Closed | ConnectFailed, now: float, policy: Pol
 
 def proven(state: State) -> State:
     """Ticks move again: the next outage starts with a fresh ladder. The attempts of the window still count."""
-    return replace(state, link=replace(state.link, attempts=0, reopen=False, due=0.0, spent_noted=False))
+    return replace(state, link=replace(state.link, attempts=0, reopen=False, due=0.0, urgent=False, spent_noted=False))
 
 
 def soon(state: State, now: float) -> State:
     """Something changed on the other side (REST is back): ask the open socket again without waiting."""
-    return replace(state, link=replace(state.link, due=min(state.link.due, now), reopen=False))
+    return replace(state, link=replace(state.link, due=min(state.link.due, now), reopen=False, urgent=True))
 
 
 def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action, ...]]:
@@ -85,7 +86,7 @@ def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action,
         return state, ()
     link = replace(link, rungs=tuple(t for t in link.rungs if now - t < policy.rungs_window))
     state = replace(state, link=link)
-    if len(link.rungs) >= policy.rungs:
+    if len(link.rungs) >= (policy.rungs if link.urgent else _routine(policy)):
         return _wait(state, now, policy)
     if link.state is LinkState.DOWN:
         state, connect = open_link(state, now, link.fault.reason if link.fault else "the socket was silent")
@@ -96,7 +97,7 @@ def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action,
         # down, but by our own hand: no fault of the other side is noted
         link = replace(link, state=LinkState.DOWN, since=now, down_since=now, due=now + policy.stay_away, reopen=False)
         return replace(state, link=link), (CloseStream(why),)
-    link = replace(link, attempts=link.attempts + 1, rungs=(*link.rungs, now), reopen=True)
+    link = replace(link, attempts=link.attempts + 1, rungs=(*link.rungs, now), reopen=True, urgent=False)
     wait = policy.resubscribe_patience if link.attempts == 1 else _patience(link, now, policy)
     counts = replace(state.counts, resubscribes=state.counts.resubscribes + 1)
     state = replace(state, link=replace(link, due=now + wait), counts=counts)
@@ -115,7 +116,7 @@ def _wait(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action
     if state.link.spent_noted:
         return replace(state, link=link), ()
     said = (
-        f"{policy.rungs} attempts on the socket in {policy.rungs_window / 60:g} min did not help; "
+        f"{len(link.rungs)} attempts on the socket in {policy.rungs_window / 60:g} min did not help; "
         f"the next in {link.due - now:.0f} s"
     )
     return replace(state, link=link), (Note(said),)
@@ -143,10 +144,15 @@ def _delay(link: Link, now: float, policy: Policy) -> float:
     low = min(policy.reconnect_min, top)
     jitter = low + (top - low) * _chance(f"{policy.seed}/{link.generation}/{link.attempts}")
     recent = tuple(t for t in link.rungs if now - t < policy.rungs_window)
-    left = policy.rungs - len(recent)
-    if 0 < left <= policy.rungs // 2:
+    left = _routine(policy) - len(recent)
+    if 0 < left <= _routine(policy) // 2:
         return max(jitter, (recent[0] + policy.rungs_window - now) / left)
     return jitter
+
+
+def _routine(policy: Policy) -> int:
+    """All attempts but one: the last is kept for the moment REST comes back, when it is worth most."""
+    return max(1, policy.rungs - 1)
 
 
 def _chance(key: str) -> float:

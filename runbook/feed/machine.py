@@ -40,9 +40,8 @@ def start(state: State, now: float, reason: str = "start of the feed") -> Answer
         actions.append(CloseStream(reason))
     if not state.started:
         state = replace(account(state, now), started=True, judged_from=max(state.judged_from, now))
-    state = replace(
-        state, run=None, link=replace(state.link, down_since=now, subscribed_at=None, fault=None, reopen=False)
-    )
+    link = replace(state.link, down_since=now, subscribed_at=None, fault=None, reopen=False)
+    state = replace(state, link=link)
     state, connect = healing.open_link(state, now, reason)
     return state, (*actions, connect)
 
@@ -53,7 +52,7 @@ def stop(state: State, now: float, reason: str = "stopped") -> Answer:
     if state.link.state is not LinkState.NONE:
         actions = (*actions, CloseStream(reason))
     link = Link(generation=state.link.generation, rungs=state.link.rungs)
-    return replace(state, started=False, run=None, link=link), actions
+    return replace(state, started=False, link=link), actions
 
 
 def step(state: State, event: Event, now: float, policy: Policy) -> Answer:
@@ -179,7 +178,7 @@ def _on_tick(state: State, event: TickReceived, now: float, policy: Policy) -> A
         state, actions = _break(state, now, policy, "the ticks stopped again")
     state = ticking.take(state, event, now, policy)
     run = state.run
-    if run is None or ticking.broken(state, at, policy) or not run.moves:
+    if run is None or not run.moves:
         return state, actions
     if run.moves >= policy.probation_ticks and state.link.attempts:
         state = healing.proven(state)
@@ -203,7 +202,7 @@ def _on_lost(state: State, event: Closed | ConnectFailed, now: float, policy: Po
     state, actions = healing.on_down(state, event, now, policy), tuple[Action, ...]()
     if state.mode is Mode.PROBATION:
         state, actions = _break(state, now, policy, f"the socket was lost: {event.reason}")
-    return replace(state, run=None), actions
+    return state, actions
 
 
 def _on_checked(state: State, event: BrokerChecked, now: float, policy: Policy) -> Answer:

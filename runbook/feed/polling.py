@@ -16,8 +16,8 @@ from runbook.market import Quote
 def begin(state: State, now: float, policy: Policy, fault: Fault | None) -> tuple[State, tuple[Action, ...]]:
     """Start to poll; trusted from the start unless there is a `fault`."""
     rest = Rest(polling=True, since=now, trusted=fault is None, heard_at=now, fault=fault)
-    # what stood still in an earlier outage says nothing of this one
-    quotes = {i: replace(c, still=0) for i, c in state.quotes.items()}
+    # what stood still in an earlier outage says nothing of this one: the first poll is only what the next is held against
+    quotes = {i: replace(c, still=-1) for i, c in state.quotes.items()}
     state = replace(state, rest=rest, quotes=quotes)
     interval = _interval(state, now, policy)
     return replace(state, rest=replace(rest, interval=interval)), (StartPolling(interval),)

@@ -37,6 +37,7 @@ class Link:
 
     `rungs` are the times of the attempts within the window; `attempts` counts them since ticks last moved; `due` is
     when the next may be made. `reopen` says whether the next one on an open socket is to close it and open another.
+    `urgent` lets it use the attempt that routine leaves unspent.
     """
 
     state: LinkState = LinkState.NONE
@@ -49,6 +50,7 @@ class Link:
     attempts: int = 0
     due: float = 0.0
     reopen: bool = False
+    urgent: bool = False
     spent_noted: bool = False
 
 

@@ -6,8 +6,11 @@ import logging
 import tempfile
 import textwrap
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from runbook import app
@@ -18,9 +21,9 @@ from runbook.logs import setup
 from runbook.monitor import LINGER, scaled
 from runbook.redact import Redactor
 from runbook.rehearsal import expectations, stage
-from runbook.rehearsal.scenarios import Scenario, scenario
+from runbook.rehearsal.scenarios import Cue, Order, Scenario, scenario
 from runbook.run import Run
-from runbook.session import Session
+from runbook.session import Session, SessionCalendar
 from runbook.simulator import Simulator
 from runbook.simulator.bot import RehearsalBot
 
@@ -47,42 +50,64 @@ def rehearse(name: str, *, seed: int, speed: float, keep: Path | None, debug: bo
         return Director(chosen, folder, seed=seed, speed=speed, debug=debug, stack=stack).play()
 
 
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """What a day may have of its own; tests of whole days use it, the command does not.
+
+    `prepare` has the last hand at the site and at `env` before they are read. No jump waits for the channels in `dead`.
+    """
+
+    minutes: int = stage.MINUTES
+    holiday: str = ""  # the name of the holiday that the day is
+    prepare: Callable[[Director], None] = lambda _director: None
+    dead: frozenset[str] = frozenset()
+
+
 class Director:
     """Sets the stage, gives the cues, moves the clock on, and asks at the end."""
 
     def __init__(
-        self, chosen: Scenario, folder: Path, *, seed: int, speed: float, debug: bool, stack: ExitStack
-    ) -> None:
+        self, chosen: Scenario, folder: Path, *, seed: int, speed: float, debug: bool, stack: ExitStack,
+        staging: Staging | None = None,
+    ) -> None:  # fmt: skip
         self._scenario = chosen
-        self._folder = folder
+        self._staging = staging or Staging()
+        self.folder = folder
         self._speed = speed
-        self._session: Session = stage.session()
-        self._clock = RehearsalClock(self._session.open - timedelta(minutes=65))
+        self._session: Session = stage.session(minutes=self._staging.minutes)
+        self.clock = RehearsalClock(self._session.open - timedelta(minutes=65))
         self._lock = threading.Lock()
         self._said: dict[str, str] = {}
         hours = (self._session.open, self._session.close)
-        self._sim = stack.enter_context(Simulator(clock=self._clock, seed=seed, session=hours, mode="analyze"))
-        self._phone = stage.Phone(lambda received: self._ring(received))
-        future = self._sim.market.near_future
+        self.sim = stack.enter_context(Simulator(clock=self.clock, seed=seed, session=hours, mode="analyze"))
+        self.phone = stage.Phone(lambda received: self._ring(received))
+        future = self.sim.market.near_future
         stage.write_site(
-            folder, app.shipped_site(), url=self._sim.rest_url, stream=self._sim.stream_url,
-            symbols=["NIFTY", "NIFTY:fut"], mode="analyzer", phone=self._phone.url,
+            folder, app.shipped_site(), url=self.sim.rest_url, stream=self.sim.stream_url,
+            symbols=["NIFTY", "NIFTY:fut"], mode="analyzer", phone=self.phone.url,
         )  # fmt: skip
-        self._env = {"OPENALGO_API_KEY": self._sim.api_key}
-        config = app.load_config(folder, self._env)
+        self.env = {"OPENALGO_API_KEY": self.sim.api_key}
+        self._actions: list[tuple[float, Callable[[], object]]] = []
+        self._staging.prepare(self)
+        config = app.load_config(folder, self.env)
         setup(logging.DEBUG if debug else logging.ERROR, Redactor(config.secrets.values()), folder / "runbook.log")
-        self._bot = RehearsalBot(self._sim, folder / "trades.csv", self._clock, plant=chosen.plants)
+        self._bot = RehearsalBot(self.sim, folder / "trades.csv", self.clock, plant=chosen.plants)
         self._future = future
         rate = speed
         hooks = app.Hooks(
-            clock=self._clock, policy=lambda policy: scaled(policy, rate), say=lambda text: self._print("feed", text),
+            clock=self.clock, policy=lambda policy: scaled(policy, rate), say=lambda text: self._print("feed", text),
             on_run=self._ran, calendar=self._fill,
         )  # fmt: skip
-        self._daemon = app.Daemon(config, hooks)
-        actions = [(cue.at, self._cue, cue) for cue in chosen.cues] + [
-            (order.at, self._trade, order) for order in chosen.orders
-        ]
-        self._actions = sorted(actions, key=lambda action: action[0])
+        self.daemon = app.Daemon(config, hooks)
+        self._channels = set(config.secrets.channels) - self._staging.dead
+        for cue in chosen.cues:
+            self.at(cue.at, partial(self._cue, cue))
+        for order in chosen.orders:
+            self.at(order.at, partial(self._trade, order))
+
+    def at(self, seconds: float, act: Callable[[], object]) -> None:
+        """Have something done so many seconds after the open."""
+        self._actions = sorted([*self._actions, (seconds, act)], key=lambda action: action[0])
 
     # -- the day ----------------------------------------------------------------------------------------------------
 
@@ -90,16 +115,16 @@ class Director:
         began = host_monotonic()
         print(f"rehearsal {self._scenario.name}: {self._scenario.story}")
         print(
-            f"  a session of {stage.MINUTES} minutes on {stage.DAY:%a %d %b %Y}, OpenAlgo simulated on loopback, at most x{self._speed:g}\n"
+            f"  a session of {self._staging.minutes} minutes on {stage.DAY:%a %d %b %Y}, OpenAlgo simulated on loopback, at most x{self._speed:g}\n"
         )
-        self._phone.start()
-        self._daemon.start()
+        self.phone.start()
+        self.daemon.start()
         in_time = False
         try:
             in_time = self._run(began)
         finally:
-            self._daemon.stop()
-            self._phone.stop()
+            self.daemon.stop()
+            self.phone.stop()
         took = host_monotonic() - began
         return self._judge(took, in_time=in_time)
 
@@ -107,70 +132,72 @@ class Director:
         """Until the report is out; False when the real time is up."""
         pause = threading.Event()
         end = self._session.close + _AFTER
-        while host_monotonic() - began < _LIMIT and not self._daemon.engine.finished.is_set():
-            now = self._clock.now()
+        while host_monotonic() - began < _LIMIT and not self.daemon.engine.finished.is_set():
+            now = self.clock.now()
             while self._actions and self._at(self._actions[0][0]) <= now:
-                _, act, what = self._actions.pop(0)
-                act(what)
-            live = self._session.open - timedelta(seconds=2) <= now < self._session.close + timedelta(seconds=5)
+                _, act = self._actions.pop(0)
+                act()
+            live = not self._staging.holiday and self._begins <= now < self._session.close + timedelta(seconds=5)
             wanted = self._speed if live else 1.0
-            if self._clock.rate != wanted:
-                self._clock.set_rate(wanted)
-                self._daemon.engine.wake()
+            if self.clock.rate != wanted:
+                self.clock.set_rate(wanted)
+                self.daemon.engine.wake()
             elif not live and self._idle():
                 target = self._next(now, end)
                 if target is None:
                     return True
-                self._clock.jump_to(target)
-                self._daemon.engine.wake()
-                self._daemon.teller.nudge()
+                self.clock.jump_to(target)
+                self.daemon.engine.wake()
+                self.daemon.teller.nudge()
             pause.wait(_LOOK)
         return False
 
     def _idle(self) -> bool:
         """Nothing is due or in flight: no step runs, no message waits, no connection is being made."""
-        engine, watching = self._daemon.engine, self._daemon.monitor.view()
-        if not engine.idle or self._daemon.teller.busy:
+        engine, watching = self.daemon.engine, self.daemon.monitor.view()
+        if not engine.idle or self.daemon.teller.busy_with - self._staging.dead:
             return False
-        over = self._clock.now() > self._session.close + LINGER
+        over = self.clock.now() > self._session.close + LINGER
         if watching.running and watching.state is not None and (over or watching.state.link.state == "opening"):
             return False
-        with self._daemon.store.read() as books:
-            return not books.alerts.unsent() and not books.ledger.due(self._clock.now())
+        with self.daemon.store.read() as books:
+            waiting = [row for name in self._channels for row in books.alerts.waiting(name) if not row.final]
+            return not waiting and not books.ledger.due(self.clock.now())
 
     def _next(self, now: datetime, end: datetime) -> datetime | None:
         """What to jump to: the next row, the next cue, the open, or the end of the day (None: it has come)."""
         if now >= end:
             return None
         soon = [end]
-        due = self._daemon.engine.next_due()
+        due = self.daemon.engine.next_due()
         soon += [due] if due is not None else []
         soon += [self._at(self._actions[0][0])] if self._actions else []
-        soon += [self._session.open - timedelta(seconds=2)] if now < self._session.open else []
-        return min(instant for instant in soon if instant > now)
+        return min(instant for instant in (*soon, self._begins) if instant > now)
+
+    @property
+    def _begins(self) -> datetime:
+        """From here on until the close the clock does not jump."""
+        return self._session.open - timedelta(seconds=2)
 
     def _at(self, seconds: float) -> datetime:
         return self._session.open + timedelta(seconds=seconds)
 
     def _fill(self, almanac: Almanac) -> None:
-        almanac.keep(stage.calendars(), {"source": "runbook rehearse"}, self._clock.now())
+        almanac.keep(self._calendars(), {"source": "runbook rehearse"}, self.clock.now())
+
+    def _calendars(self) -> list[SessionCalendar]:
+        return stage.calendars(self._staging.minutes, self._staging.holiday)
 
     # -- cues -------------------------------------------------------------------------------------------------------
 
-    def _cue(self, cue: object) -> None:
-        from runbook.rehearsal.scenarios import Cue
-
-        assert isinstance(cue, Cue)
+    def _cue(self, cue: Cue) -> None:
         if cue.off:
-            self._sim.clear(cue.fault)
+            self.sim.clear(cue.fault)
         else:
-            self._sim.switch(cue.fault, **cue.arguments)
+            self.sim.switch(cue.fault, **cue.arguments)
         self._print("world", cue.say)
 
-    def _trade(self, order: object) -> None:
-        from runbook.rehearsal.scenarios import Order
-
-        assert isinstance(order, Order)
+    def _trade(self, order: Order) -> None:
         done = self._bot.trade(self._future.symbol, self._future.exchange, order.action, LOT)
         lie = f", and lies in its log ({done.planted})" if done.planted else ""
         self._print("bot", f"{order.action} {LOT} {self._future.symbol} at {done.fill_price:.2f}{lie}")
@@ -192,7 +219,7 @@ class Director:
         self._print("PHONE", "\n".join([received.title, *lines]))
 
     def _print(self, who: str, text: str) -> None:
-        local = self._clock.now().astimezone(self._session.zone)
+        local = self.clock.now().astimezone(self._session.zone)
         first, *rest = text.splitlines() or [""]
         with self._lock:
             print(f"{local:%H:%M:%S}  {who:<15}  {first}", flush=True)
@@ -202,14 +229,14 @@ class Director:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def _judge(self, took: float, *, in_time: bool) -> int:
-        store = app.open_store(app.load_config(self._folder, self._env))
+        store = app.open_store(app.load_config(self.folder, self.env))
         try:
-            calendar = stage.calendars()[0]
+            calendar = self._calendars()[0]
             facts = app.day_facts(store, calendar, stage.DAY)
         finally:
             store.close()
-        secrets = (self._sim.api_key,)
-        evidence = expectations.Evidence(self._scenario, facts, tuple(self._phone.received), self._folder, secrets)
+        secrets = (self.sim.api_key,)
+        evidence = expectations.Evidence(self._scenario, facts, tuple(self.phone.received), self.folder, secrets)
         answers = [
             expectations.Answer("in time", in_time, f"{took:.0f} s of at most {_LIMIT:.0f}"),
             *expectations.ask(evidence),
@@ -222,4 +249,4 @@ class Director:
         return 1 if failed else 0
 
 
-__all__ = ["rehearse"]
+__all__ = ["Director", "Staging", "rehearse"]

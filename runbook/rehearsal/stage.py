@@ -17,10 +17,10 @@ DAY = date(2026, 11, 23)  # a Monday; any would do, a fixed one makes two rehear
 MINUTES = 12
 
 
-def session(exchange: str = "NFO") -> Session:
-    """The rehearsed session: 09:15 to 09:27, with a pre-open before it."""
+def session(exchange: str = "NFO", minutes: int = MINUTES) -> Session:
+    """The rehearsed session: from 09:15 so many minutes, with a pre-open before it."""
     opens = datetime(DAY.year, DAY.month, DAY.day, 9, 15, tzinfo=INDIA)
-    closes = opens + timedelta(minutes=MINUTES)
+    closes = opens + timedelta(minutes=minutes)
     phases = (
         Phase(PhaseName.PRE_OPEN, opens - timedelta(minutes=15), opens),
         Phase(PhaseName.CONTINUOUS, opens, closes),
@@ -28,11 +28,14 @@ def session(exchange: str = "NFO") -> Session:
     return Session(exchange, DAY, ((opens, closes),), phases, name="rehearsal", source="runbook rehearse", zone=INDIA)
 
 
-def calendars() -> list[SessionCalendar]:
-    """The rehearsed day, a weekend before it and a session after it, for the desk and the cash market under it."""
+def calendars(minutes: int = MINUTES, holiday: str = "") -> list[SessionCalendar]:
+    """The rehearsed day, a weekend before it and a session after it, for the desk and the cash market under it.
+
+    With the name of a `holiday` the day itself is closed.
+    """
     made = []
     for exchange in ("NFO", "NSE"):
-        held = session(exchange)
+        held = session(exchange, minutes)
         opens = held.open + timedelta(days=1)
         nxt = Session(
             exchange,
@@ -42,7 +45,9 @@ def calendars() -> list[SessionCalendar]:
             zone=INDIA,
         )
         days = {d: Day(d, DayStatus.CLOSED, "weekend") for d in (DAY - timedelta(days=2), DAY - timedelta(days=1))} | {
-            DAY: Day(DAY, DayStatus.OPEN, "rehearsal", ("runbook rehearse",), session=held),
+            DAY: Day(DAY, DayStatus.CLOSED, holiday)
+            if holiday
+            else Day(DAY, DayStatus.OPEN, "rehearsal", ("runbook rehearse",), session=held),
             nxt.date: Day(nxt.date, DayStatus.OPEN, "regular", ("runbook rehearse",), session=nxt),
         }
         made.append(SessionCalendar(exchange, INDIA, nxt.date, days))

@@ -92,6 +92,9 @@ class Store:
                 return
             if held is not None and held > HEAD:
                 raise StoreNewer(f"{self.path.name} is of version {held}, this runbook knows {HEAD}")
+            if held is None and (tables := self._tables()):
+                found = f"{self.path.name} is a database of another program (it has a table {tables[0]!r})"
+                raise StoreError(found, hint="give runbook a `database:` of its own")
             if held is not None:
                 self.backup(self.path.with_suffix(f".before-{HEAD}.db"))
             config = Config()
@@ -99,6 +102,10 @@ class Store:
             with self._engine.begin() as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+
+    def _tables(self) -> list[str]:
+        with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
+            return sorted(inspect(connection).get_table_names())
 
     def backup(self, target: Path) -> None:
         """A consistent copy by SQLite's own online backup, while others read and write."""

@@ -20,8 +20,13 @@ class Ledger:
     def __init__(self, connection: Connection) -> None:
         self._c = connection
 
-    def plan(self, rows: Sequence[tuple[Occurrence, bool]], config_hash: str) -> list[Moved]:
-        """Write down what is to happen; rows that are there stay, and those still planned move to their new times."""
+    def plan(
+        self, rows: Sequence[tuple[Occurrence, bool]], config_hash: str, now: datetime | None = None
+    ) -> list[Moved]:
+        """Write down what is to happen; rows that are there stay, and those still planned move to their new times.
+
+        What was cancelled and is wanted again (a day that is open after all) is planned again, if at `now` it can start.
+        """
         if not rows:
             return []
         sessions = {o.key.session for o, _ in rows}
@@ -39,8 +44,14 @@ class Ledger:
             ):  # fmt: skip
                 if old.planned_at != o.planned:
                     moved.append(Moved(o.key, old.planned_at, o.planned))
-                times = _columns(o) if old.due_at == old.planned_at else _columns(o) | {"due_at": old.due_at}
+                # A check that is being repeated keeps its next try, unless its whole time has moved.
+                times = _columns(o) if old.planned_at != o.planned else _columns(o) | {"due_at": old.due_at}
                 self._c.execute(update(occurrence).where(_is(o.key), occurrence.c.state == State.PLANNED).values(times))
+            elif old.state == State.CANCELLED and now is not None and o.latest_start > now:
+                back = _columns(o) | {"state": State.PLANNED, "reason": "", "config_hash": config_hash}
+                self._c.execute(
+                    update(occurrence).where(_is(o.key), occurrence.c.state == State.CANCELLED).values(back)
+                )
         if new:
             dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
             self._c.execute(dialect.insert(occurrence).on_conflict_do_nothing(), new)
@@ -56,8 +67,9 @@ class Ledger:
     def due(self, now: datetime) -> list[Entry]:
         """What is planned and due, the earliest first."""
         where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at <= now)
-        rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.due_at, occurrence.c.job))
-        return [_entry(r, ()) for r in rows]
+        rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.due_at, occurrence.c.job)).all()
+        # Attempts only of what was tried already: their last outcome says what the row comes to when its time is over.
+        return [_entry(r, self._tries(_of(_key(r))).get(_key(r), ()) if r.verdict else ()) for r in rows]
 
     def next_due(self, now: datetime) -> datetime | None:
         """When the next planned occurrence is due, after `now`."""

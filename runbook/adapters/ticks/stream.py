@@ -282,14 +282,15 @@ class _Link:
                 if pong_left <= 0:
                     if link not in ready or last_chance:
                         raise self._closed(f"no pong within {patience.pong_within:g} s of a ping")
-                    pong_left, last_chance = 1.0, True  # the host may have slept: read first what has come meanwhile
+                    # the host may have slept: read first what has come meanwhile
+                    pong_left, last_chance = min(1.0, patience.pong_within), True
             if link in ready:
                 opcode = self._read(ws, now)
                 if opcode == websocket.ABNF.OPCODE_PONG:
                     pong_left = None
-            elif ws.amid_frame and now >= ws.frame_by:
-                raise self._half_frame()
-            elif self._reply_by is not None and now >= self._reply_by:
+            if ws.amid_frame and host_monotonic() >= ws.frame_by:
+                raise self._closed(f"a frame began and did not end within {patience.frame:g} s")
+            if link not in ready and self._reply_by is not None and now >= self._reply_by:
                 raise _Gone(dialogue.failed(f"{dialogue.awaited}: no answer within {patience.reply:g} s"))
 
     def _read(self, ws: _WebSocket, now: float) -> int:
@@ -300,9 +301,7 @@ class _Link:
             opcode, frame = ws.recv_data_frame(control_frame=True)
         except websocket.WebSocketTimeoutException:
             # the library keeps what it has of a frame; and TLS wakes us for records of its own, with no frame in them
-            if not ws.amid_frame or host_monotonic() < ws.frame_by:
-                return _PART
-            raise self._half_frame() from None
+            return _PART
         except websocket.WebSocketConnectionClosedException:
             raise self._closed("the connection was lost without a close") from None
         except (OSError, websocket.WebSocketException, ValueError) as e:
@@ -324,9 +323,6 @@ class _Link:
             known = _CLOSE_CODES.get(code or 0, "closed by the server")
             raise self._closed(f"{known} ({said})" if said else known, code)
         return int(opcode)
-
-    def _half_frame(self) -> _Gone:
-        return self._closed(f"a frame began and did not end within {self._patience.frame:g} s")
 
     def _send_all(self, ws: _WebSocket) -> None:
         for frame in self._dialogue.outbox:

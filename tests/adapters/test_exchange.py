@@ -1,0 +1,284 @@
+"""The library's child, real and broken, and every day of four years against the truth table."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from runbook.adapters.exchange import Refreshed, Request, fetch, read_timetables, refresh
+from runbook.adapters.files import shipped_calendar
+from runbook.errors import CalendarError, ConfigError
+from runbook.session import INDIA, Confidence, DayStatus
+
+FIRST, LAST = date(2023, 1, 2), date(2027, 3, 31)
+KNOWN = date(2026, 12, 31)
+TRUTH = Path(__file__).parents[1] / "truth" / "indian_days.csv"
+REGULAR = {"NSE": [(date.min, "09:15-15:30")]}
+REGULAR["NFO"] = [*REGULAR["NSE"], (date(2026, 8, 3), "09:15-15:40"), (date(2026, 12, 7), "09:15-15:45")]
+
+
+@pytest.fixture(scope="module")
+def refreshed(tmp_path_factory) -> Refreshed:
+    """One real run of the library, in a folder that would break it if the child looked there."""
+    trap = tmp_path_factory.mktemp("site")
+    for name in ("calendar", "pandas", "json"):
+        (trap / f"{name}.py").write_text("raise SystemExit('imported from the working folder')\n")
+    before = Path.cwd()
+    os.chdir(trap)
+    try:
+        return refresh(shipped_calendar(), None, ["NFO", "NSE", "XNYS", "24/7", "XHKG"], FIRST, LAST, horizon=KNOWN)
+    finally:
+        os.chdir(before)
+
+
+def truth() -> dict[date, tuple[str, list[str]]]:
+    lines = [line for line in TRUTH.read_text().splitlines() if not line.startswith("#")]
+    return {date.fromisoformat(r["date"]): (r["status"], r["intervals"].split()) for r in csv.DictReader(lines)}
+
+
+def expected(exchange: str, day: date, exceptions: dict[date, tuple[str, list[str]]]) -> tuple[str, list[str]]:
+    if day in exceptions:
+        return exceptions[day]
+    hours = [text for since, text in REGULAR[exchange] if since <= day]
+    return ("open", hours[-1:]) if day.weekday() < 5 else ("closed", [])
+
+
+@pytest.mark.parametrize("exchange", ["NSE", "NFO"])
+def test_every_day_of_four_years_is_as_the_exchange_had_it(refreshed, exchange):
+    exceptions, wrong = truth(), []
+    for day in refreshed.calendars[exchange].span(FIRST, KNOWN):
+        intervals = day.session.intervals if day.session else ()
+        got = [f"{a.astimezone(INDIA):%H:%M}-{b.astimezone(INDIA):%H:%M}" for a, b in intervals]
+        if (day.status.value, got) != expected(exchange, day.date, exceptions):
+            wrong.append((day.date, day.status, got))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("exchange", ["NSE", "NFO"])
+def test_each_year_has_its_number_of_sessions(refreshed, exchange):
+    calendar = refreshed.calendars[exchange]
+    counts = [len(list(calendar.sessions(date(y, 1, 1), date(y, 12, 31)))) for y in range(2023, 2028)]
+    assert counts == [246, 249, 249, 247, 0]
+
+
+def test_every_closed_weekday_has_a_name_and_the_library_agrees(refreshed):
+    days = [
+        d
+        for d in refreshed.calendars["NFO"].span(FIRST, KNOWN)
+        if d.status is DayStatus.CLOSED and d.date.weekday() < 5
+    ]
+    assert [d.date for d in days if d.reason.startswith("holiday") or len(d.sources) < 2] == []
+    assert not [w for w in refreshed.warnings if w.startswith(("NFO", "NSE"))]
+
+
+def test_republic_day_2027_is_unknown_and_never_open(refreshed):
+    for day in (date(2027, 1, 1), date(2027, 1, 26)):
+        assert refreshed.calendars["NFO"].day(day).status is DayStatus.UNKNOWN
+
+
+@pytest.mark.parametrize("day", [date(2026, 11, 8), date(2026, 12, 7), date(2024, 5, 18)])
+def test_a_doubtful_hour_is_an_open_day_that_says_so(refreshed, day):
+    found = refreshed.calendars["NFO"].day(day)
+    assert found.status is DayStatus.OPEN
+    assert found.confidence is not Confidence.HIGH
+    assert found.note
+
+
+def phases(refreshed, exchange, day):
+    session = refreshed.calendars[exchange].day(day).session
+    return [f"{p.name} {p.start.astimezone(INDIA):%H:%M}-{p.end.astimezone(INDIA):%H:%M}" for p in session.phases]
+
+
+def test_the_phases_of_both_segments_change_on_their_dates(refreshed):
+    pre_open, auction = "pre_open 09:00-09:15", "closing_auction 15:15-15:35"
+    assert phases(refreshed, "NFO", date(2025, 12, 5)) == ["continuous 09:15-15:30"]
+    assert phases(refreshed, "NFO", date(2025, 12, 8)) == [pre_open, "continuous 09:15-15:30"]
+    assert phases(refreshed, "NSE", date(2026, 7, 31)) == [pre_open, "continuous 09:15-15:30", "post_close 15:40-16:00"]
+    assert phases(refreshed, "NSE", date(2026, 8, 3)) == [
+        pre_open,
+        "continuous 09:15-15:15",
+        auction,
+        "post_close 15:50-16:00",
+    ]
+    assert phases(refreshed, "NSE", date(2026, 2, 1))[0] == pre_open  # a Sunday session at the regular hours
+    assert phases(refreshed, "NFO", date(2023, 11, 12)) == ["continuous 18:15-19:15"]
+
+
+def test_an_exchange_of_the_library_comes_with_its_summer_time_names_and_early_closes(refreshed):
+    new_york = refreshed.calendars["XNYS"]
+    opens = [new_york.day(date(2026, 3, d)).session.open.astimezone(INDIA).hour for d in (6, 9)]
+    assert (opens, new_york.zone.key) == ([20, 19], "America/New_York")
+    assert [new_york.day(date(2026, 11, d)).reason for d in (26, 27, 28)] == ["Thanksgiving", "early close", "weekend"]
+    assert new_york.day(date(2027, 1, 4)).status is DayStatus.UNKNOWN
+    assert "XNYS" in refreshed.warnings[0]
+
+
+def test_a_market_without_a_night_has_a_session_each_day(refreshed):
+    sunday = refreshed.calendars["24/7"].day(date(2026, 11, 22)).session
+    assert sunday.close - sunday.open == timedelta(hours=24)
+
+
+def test_a_lunch_break_of_the_library_is_a_break_between_two_intervals(refreshed):
+    names = [p.name.value for p in refreshed.calendars["XHKG"].day(date(2026, 11, 23)).session.phases]
+    assert names == ["continuous", "break", "continuous"]
+
+
+def test_the_refresh_says_what_it_stands_on(refreshed):
+    assert set(refreshed.provenance["versions"]) == {
+        "pandas-market-calendars",
+        "exchange-calendars",
+        "pandas",
+        "tzdata",
+    }
+    assert set(refreshed.provenance["files"]) == {"base/nse.yaml", "base/nfo.yaml"}
+
+
+def test_nothing_of_the_library_is_loaded_here(refreshed):
+    assert not {"pandas", "numpy", "pandas_market_calendars"} & set(sys.modules)
+
+
+def test_a_name_the_library_does_not_know_is_told_with_what_is_near():
+    request = [Request(name, date(2026, 1, 1), date(2026, 1, 9)) for name in ("NYSEE", "NSE")]
+    with pytest.raises(CalendarError, match="NYSEE: no such calendar; near it: NYSE"):
+        fetch(request)
+
+
+# --- a child that fails --------------------------------------------------------------------------------------------
+
+
+def broken(tmp_path, code: str, timeout: float = 20) -> CalendarError:
+    child = tmp_path / "child.py"
+    child.write_text(code)
+    with pytest.raises(CalendarError) as caught:
+        fetch([Request("NSE", FIRST, LAST)], timeout, child=child)
+    return caught.value
+
+
+def test_a_child_that_fails_is_told_with_its_last_words(tmp_path):
+    error = broken(tmp_path, "import sys\nfor i in range(9): print('line', i, file=sys.stderr)\nsys.exit(3)")
+    assert "exit status 3" in str(error)
+    assert error.hint
+    assert "line 8" in error.hint
+    assert "line 3" not in error.hint
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "Traceback", "[]", "{}", "null", '{"calendars": [], "versions": {}}', '{"calendars": [{"name": "NSE"}], "versions": {}}',
+     '{"calendars": [{"name": "NSE", "zone": "Nowhere", "week": [], "days": [], "holidays": []}], "versions": {}}'],
+)  # fmt: skip
+def test_an_answer_that_is_none_is_refused(tmp_path, said):
+    assert "no answer" in str(broken(tmp_path, f"print({said!r})"))
+
+
+def test_a_child_that_was_killed_is_an_error(tmp_path):
+    assert "exit status -9" in str(broken(tmp_path, "import os\nos.kill(os.getpid(), 9)"))
+
+
+def test_a_child_that_hangs_is_killed_with_all_it_started(tmp_path):
+    code = f"""
+import subprocess, sys, time
+grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+open({str(tmp_path / "pid")!r}, "w").write(str(grandchild.pid))
+time.sleep(60)
+"""
+    started = time.monotonic()
+    error = broken(tmp_path, code, timeout=1)
+    assert "within 1 s" in str(error)
+    assert time.monotonic() - started < 10
+    pid = int((tmp_path / "pid").read_text())
+    for _ in range(200):  # the kernel ends it, whoever adopted it reaps it
+        if _gone(pid):
+            return
+        time.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("the grandchild lives on")
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+# --- the files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folders(tmp_path):
+    base, site = tmp_path / "base", tmp_path / "site"
+    shutil.copytree(shipped_calendar(), base)
+    site.mkdir()
+    return base, site
+
+
+ELECTION = """exchange: NSE
+closed:
+  - {date: 2026-11-30, name: Election, source: NSE/CMTR/1, checked: 2026-11-22, confidence: high}
+"""
+
+
+def test_the_sites_file_lies_on_top(folders):
+    base, site = folders
+    (site / "election.yaml").write_text(ELECTION)
+    for exchange in ("NSE", "NFO"):
+        said = read_timetables(base, site)[exchange].days[date(2026, 11, 30)]
+        assert (said.entry.name, said.source) == ("Election", "calendar/election.yaml: NSE/CMTR/1")
+
+
+def test_a_site_that_is_the_base_itself_is_read_once():
+    table = read_timetables(shipped_calendar(), shipped_calendar())["NFO"]
+    assert table.days[date(2026, 11, 24)].source.startswith("base/nse.yaml")
+
+
+def test_a_site_without_the_folder_has_the_base(folders):
+    assert read_timetables(folders[0], folders[1] / "none")["NFO"].library == "NSE"
+
+
+def test_the_faults_of_all_files_of_both_folders_are_told_at_once(folders):
+    base, site = folders
+    (site / "a.yaml").write_text("exchange: NFO\nclosed:\nclosed:\nwrong: 1\n")
+    (site / "b.yaml").write_text("exchange: NFO\nknown: 1\n")
+    (base / "nfo.yaml").write_text("- 1\n")
+    with pytest.raises(ConfigError) as caught:
+        read_timetables(base, site)
+    assert sorted((f.where, f.line) for f in caught.value.faults) == [
+        ("base/nfo.yaml", 1),
+        ("calendar/a.yaml", 3),
+        ("calendar/a.yaml", 4),
+        ("calendar/b.yaml", 2),
+    ]
+
+
+def test_a_missing_base_is_an_error_with_a_hint(tmp_path):
+    with pytest.raises(CalendarError) as caught:
+        read_timetables(tmp_path / "none", None)
+    assert caught.value.hint
+
+
+def test_a_closure_the_library_does_not_know_is_a_warning(folders):
+    base, site = folders
+    (site / "election.yaml").write_text(ELECTION)
+    result = refresh(base, site, ["NFO"], date(2026, 11, 1), date(2026, 12, 31), horizon=KNOWN)
+    assert result.warnings == ("NFO: closed by calendar/, a session for the library: 2026-11-30",)
+    assert result.calendars["NFO"].day(date(2026, 11, 30)).reason == "Election"
+
+
+def test_the_standard_library_keeps_its_calendar_beside_our_folder_of_that_name():
+    root = shipped_calendar().parent
+    done = subprocess.run(
+        [sys.executable, "-c", "import calendar; print(calendar.monthrange(2026, 11))"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip().endswith("30)")

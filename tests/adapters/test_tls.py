@@ -1,0 +1,188 @@
+"""Behind nginx both doors speak TLS: the same answers, and a certificate that nobody vouches for is refused."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.sync.server import ServerConnection, serve
+
+from runbook.adapters.openalgo import OpenAlgo
+from runbook.adapters.ticks import OpenAlgoStream, Patience
+from runbook.budget import Budget
+from runbook.clock import SystemClock, host_monotonic
+from runbook.errors import GatewayUnreachable
+from runbook.feed.events import ConnectFailed, StreamEvent, TickReceived
+from runbook.market import Instrument
+from tests.adapters.replay import KEY, ack, auth_ok, market_data, raw_server, read_request
+
+NIFTY = Instrument("NIFTY", "NSE_INDEX")
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    at = tmp_path_factory.mktemp("tls")
+    cert, key = at / "cert.pem", at / "key.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+            "-keyout",
+            str(key),
+            "-out",
+            str(cert),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+@pytest.fixture
+def context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(*certificate)
+    return made
+
+
+@contextmanager
+def stream_server(context: ssl.SSLContext) -> Iterator[str]:
+    import json
+
+    def talk(ws: ServerConnection) -> None:
+        ws.recv()
+        ws.send(json.dumps(auth_ok()))
+        ws.recv()
+        ws.send(json.dumps(ack("NIFTY")))
+        for i in range(50):  # in one burst: TLS then holds frames that poll() does not see
+            ws.send(json.dumps(market_data(26000.0 + i)))
+        for _ in ws:
+            pass
+
+    server = serve(talk, "127.0.0.1", 0, ssl=context, compression=None, close_timeout=1)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"wss://127.0.0.1:{server.socket.getsockname()[1]}/ws"
+    server.shutdown()
+    thread.join()
+
+
+def test_the_stream_reads_every_tick_over_tls_and_closes_at_once(
+    context: ssl.SSLContext, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    heard: queue.Queue[StreamEvent] = queue.Queue()
+    with stream_server(context) as url:
+        stream = OpenAlgoStream(url, KEY, SystemClock(), Patience(ping_every=0.1, pong_within=0.3))
+        stream.connect(1, [NIFTY], heard.put)
+        ticks: list[float] = []
+        while len(ticks) < 50:
+            event = heard.get(timeout=5)
+            if isinstance(event, TickReceived):
+                ticks.append(event.tick.ltp)
+        assert ticks == [26000.0 + i for i in range(50)]
+        with pytest.raises(queue.Empty):  # pings and pongs go on, nothing else
+            heard.get(timeout=0.5)
+        began = host_monotonic()
+        stream.close()
+        assert host_monotonic() - began < 1
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_by_the_stream(context: ssl.SSLContext) -> None:
+    heard: queue.Queue[StreamEvent] = queue.Queue()
+    with stream_server(context) as url:
+        stream = OpenAlgoStream(url, KEY, SystemClock())
+        stream.connect(1, [NIFTY], heard.put)
+        event = heard.get(timeout=5)
+        stream.close()
+    assert isinstance(event, ConnectFailed)
+    assert "TLS failed" in event.reason
+    assert not event.refused
+
+
+def test_a_tls_handshake_that_never_ends_is_given_up() -> None:
+    heard: queue.Queue[StreamEvent] = queue.Queue()
+    stop = threading.Event()
+
+    def silent(conn: socket.socket) -> None:
+        stop.wait(10)
+
+    with raw_server(silent) as port:
+        stream = OpenAlgoStream(f"wss://127.0.0.1:{port}", KEY, SystemClock(), Patience(connect=0.3))
+        stream.connect(1, [NIFTY], heard.put)
+        assert isinstance(heard.get(timeout=2), ConnectFailed)
+        stream.close()
+        stop.set()
+
+
+def test_rest_over_tls_answers_and_keeps_its_deadline(context: ssl.SSLContext, certificate: tuple[Path, Path]) -> None:
+    stop = threading.Event()
+    body = b'{"status":"success","data":{"broker":"angel"}}'
+
+    def talk(conn: socket.socket) -> None:
+        with context.wrap_socket(conn, server_side=True) as tls:
+            read_request(tls)
+            tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            read_request(tls)
+            tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            while not stop.wait(0.05):
+                tls.sendall(b" ")
+
+    with raw_server(talk) as port:
+        gateway = OpenAlgo(f"https://127.0.0.1:{port}", KEY, SystemClock(), connect_timeout=2, read_timeout=2)
+        gateway._transport._session.verify = str(certificate[0])
+        assert gateway.ping(Budget(5)) == "angel"
+        began = host_monotonic()
+        with pytest.raises(GatewayUnreachable, match="not complete"):
+            gateway.ping(Budget(0.5))
+        assert host_monotonic() - began < 2
+        stop.set()
+        gateway.close()
+
+
+def test_rest_refuses_a_certificate_that_nobody_vouches_for(context: ssl.SSLContext) -> None:
+    def talk(conn: socket.socket) -> None:
+        context.wrap_socket(conn, server_side=True).close()
+
+    with raw_server(talk) as port:
+        gateway = OpenAlgo(f"https://127.0.0.1:{port}", KEY, SystemClock(), connect_timeout=2)
+        with pytest.raises(GatewayUnreachable, match="TLS failed") as raised:
+            gateway.ping(Budget(5))
+        gateway.close()
+    assert "certificate" in str(raised.value.hint)
+
+
+def test_https_to_a_port_without_tls_says_so() -> None:
+    def plain(conn: socket.socket) -> None:
+        conn.recv(100)
+        conn.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with raw_server(plain) as port:
+        gateway = OpenAlgo(f"https://127.0.0.1:{port}", KEY, SystemClock(), connect_timeout=2)
+        with pytest.raises(GatewayUnreachable, match="TLS failed"):
+            gateway.ping(Budget(5))
+        gateway.close()
