@@ -47,3 +47,13 @@ class Redactor:
         for pattern, by in _PATTERNS:
             text = pattern.sub(by, text)
         return text
+
+
+def words(message: object, secret: str) -> str:
+    """What another program said, as one line a person can read, without `secret`; {field: [text]} is spelt out."""
+    if isinstance(message, dict):
+        message = "; ".join(f"{k}: {' '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in message.items())
+    text = " ".join(str(message).split())
+    if secret:
+        text = text.replace(secret, MASK)
+    return text if len(text) <= 300 else text[:297] + "..."

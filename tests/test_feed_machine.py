@@ -275,6 +275,33 @@ def test_a_failure_before_a_pause_and_one_after_it_are_not_a_series() -> None:
     assert world.mode is Mode.FALLBACK
 
 
+def test_a_price_that_rested_before_a_pause_gets_its_time_again() -> None:
+    world = World().begin().run(30)
+    world.stream, world.rest = "mute", "frozen"
+    world.run(132)
+    assert world.mode is Mode.FALLBACK
+    world.sleep(60).run(12)
+    assert world.mode is Mode.FALLBACK
+    world.run(8)
+    assert world.mode is Mode.BLIND
+
+
+@pytest.mark.parametrize(("used", "asked"), [(5, 1), (6, 0)])
+def test_the_last_attempt_is_kept_for_the_moment_rest_comes_back(used: int, asked: int) -> None:
+    world = World().begin().run(30)
+    world.stream, world.rest = "mute", "down"
+    world.run(200)
+    spent = tuple(world.now - 100 + i for i in range(used))
+    world.state = replace(world.state, link=replace(world.state.link, rungs=spent, due=0.0))
+    world.run(20)
+    before = len(world.of(act.Resubscribe))
+    world.rest = "ok"
+    while world.mode is not Mode.FALLBACK:
+        world.run(1)
+    world.run(2)
+    assert len(world.of(act.Resubscribe)) - before == asked
+
+
 def test_five_moves_in_one_second_do_not_end_a_suspicion() -> None:
     world = World().begin().run(30)
     world.stream = "mute"

@@ -153,17 +153,16 @@ class Feed(RuleBasedStateMachine):
     @rule(back=st.sampled_from([0, 1, 1]), kind=st.integers(0, 6))
     def the_socket_speaks(self, back: int, kind: int) -> None:
         generation = self.state.link.generation - back
-        self.tell(
-            [
-                ev.Connected(generation, "angel"),
-                ev.Subscribed(generation, self.state.watched),
-                ev.Subscribed(generation, (), ((NIFTY, "Broker adapter not found"),)),
-                ev.Garbage(generation, "a string"),
-                ev.Closed(generation, "going away", 1001),
-                ev.ConnectFailed(generation, "connection refused", refused=True),
-                ev.Connected(generation, "angel"),
-            ][kind]
-        )
+        said: list[ev.Event] = [
+            ev.Connected(generation, "angel"),
+            ev.Subscribed(generation, self.state.watched),
+            ev.Subscribed(generation, (), ((NIFTY, "Broker adapter not found"),)),
+            ev.Garbage(generation, "a string"),
+            ev.Closed(generation, "going away", 1001),
+            ev.ConnectFailed(generation, "connection refused", refused=True),
+            ev.Connected(generation, "angel"),
+        ]
+        self.tell(said[kind])
 
     @rule(price=st.sampled_from([26000.0, 26001.0, 0.0]), ok=st.booleans())
     def rest_says_what_nobody_asked(self, price: float, ok: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import queue
 import socket
@@ -236,3 +238,17 @@ def market_data(
     ltp: object, symbol: object = "NIFTY", exchange: object = "NSE_INDEX", **more: object
 ) -> dict[str, Any]:
     return {"type": "market_data", "symbol": symbol, "exchange": exchange, "mode": 1, "data": {"ltp": ltp, **more}}
+
+
+def upgraded(conn: socket.socket) -> None:
+    """Answer a WebSocket handshake by hand, and the authentication with it."""
+    key = next(h.split(": ")[1] for h in conn.recv(4096).decode().split("\r\n") if h.startswith("Sec-WebSocket-Key"))
+    accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+    head = "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+    conn.sendall((head + accept + "\r\n\r\n").encode())
+
+
+def frame(text: str) -> bytes:
+    payload = text.encode()
+    size = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
+    return b"\x81" + size + payload

@@ -20,7 +20,18 @@ from runbook.clock import RehearsalClock, SystemClock, host_monotonic
 from runbook.errors import BrokerSessionGone, UsageError, WrongKey
 from runbook.feed.events import Closed, Connected, ConnectFailed, Garbage, StreamEvent, Subscribed, TickReceived
 from runbook.market import Instrument
-from tests.adapters.replay import KEY, StreamReplay, ack, auth_ok, conversation, market_data, raw_server, saying
+from tests.adapters.replay import (
+    KEY,
+    StreamReplay,
+    ack,
+    auth_ok,
+    conversation,
+    frame,
+    market_data,
+    raw_server,
+    saying,
+    upgraded,
+)
 
 NIFTY = Instrument("NIFTY", "NSE_INDEX")
 RELIANCE = Instrument("RELIANCE", "NSE")
@@ -103,8 +114,8 @@ def says(*frames: Any) -> Callable[[ServerConnection], None]:
         ws.send(json.dumps(auth_ok()))
         ws.recv()
         ws.send(json.dumps(ack("NIFTY")))
-        for frame in frames:
-            ws.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
+        for each in frames:
+            ws.send(each if isinstance(each, str | bytes) else json.dumps(each))
         for _ in ws:
             pass
 
@@ -376,23 +387,6 @@ def test_a_subscription_that_is_never_answered_is_given_up(
     event = ear.next(3)
     assert isinstance(event, ConnectFailed)
     assert event.reason == "subscribe: no answer within 0.3 s"
-
-
-def upgraded(conn: socket.socket) -> None:
-    """Answer a WebSocket handshake by hand, and the authentication with it."""
-    import base64
-    import hashlib
-
-    key = next(h.split(": ")[1] for h in conn.recv(4096).decode().split("\r\n") if h.startswith("Sec-WebSocket-Key"))
-    accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
-    head = "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-    conn.sendall((head + accept + "\r\n\r\n").encode())
-
-
-def frame(text: str) -> bytes:
-    payload = text.encode()
-    size = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
-    return b"\x81" + size + payload
 
 
 def test_a_half_open_link_is_noticed_by_the_missing_pong(make: Callable[..., OpenAlgoStream], ear: Ear) -> None:

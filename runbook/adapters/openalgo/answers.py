@@ -20,6 +20,7 @@ from runbook.errors import (
     SymbolUnknown,
     WrongKey,
 )
+from runbook.redact import words
 
 Json = Mapping[str, Any]
 
@@ -97,16 +98,6 @@ def parse(answer: Answer) -> Json | None:
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
-
-
-def words(message: object, secret: str) -> str:
-    """OpenAlgo's message as one line a person can read, without the key; validation errors come as {field: [text]}."""
-    if isinstance(message, dict):
-        message = "; ".join(f"{k}: {' '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in message.items())
-    text = " ".join(str(message).split())
-    if secret:
-        text = text.replace(secret, "***")
-    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def _broker_fault(answer: Answer, said: str, failed: str) -> GatewayError:

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, TypeVar
 
 from runbook.adapters.openalgo import rows
-from runbook.adapters.openalgo.answers import KeyRefused, judge, parse, words
+from runbook.adapters.openalgo.answers import KeyRefused, judge, parse
 from runbook.adapters.openalgo.transport import ENDPOINTS, Answer, Transport
 from runbook.budget import Budget, BudgetSpent
 from runbook.clock import Clock
@@ -27,6 +27,7 @@ from runbook.errors import (
 )
 from runbook.market import Instrument, Quote
 from runbook.ports import Candle, Fill, GatewayMode, Listing, Order, PositionBook
+from runbook.redact import words
 
 MAX_NAMES = 50  # per multiquotes call: what the tightest broker takes
 HOLD = 15 * 60.0  # seconds: 96 tries a day stay below OpenAlgo's ban at 100 wrong keys (or wrong paths) in 24 hours
@@ -215,7 +216,7 @@ class OpenAlgo:
             return e
         except (GatewayError, BudgetSpent) as e:
             return AccessUnknown(f"{refused}; and the search that would tell why failed: {e}")
-        return BrokerSessionGone(f"{refused}; search accepts the key, so it is the broker session that is missing")
+        return BrokerSessionGone(f"nobody is logged in to the broker: {name} says 403, and search accepts the key")
 
     def _multiquotes(self, names: list[Instrument], budget: Budget) -> dict[Instrument, Quote | str]:
         """What came for each name: its quote, or the reason there is none."""

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runbook.adapters.openalgo.answers import words
 from runbook.errors import BadTick, BrokerSessionGone, SymbolUnknown, WrongKey
 from runbook.feed.events import Connected, ConnectFailed, Garbage, StreamEvent, Subscribed, TickReceived
 from runbook.market import Instrument, Tick, last_trade_millis, price
+from runbook.redact import words
 
 Frame = Mapping[str, Any]
 

@@ -21,12 +21,12 @@ from urllib.parse import urlsplit
 import websocket
 from websocket._abnf import frame_buffer
 
-from runbook.adapters.openalgo.answers import words
 from runbook.adapters.ticks.dialogue import Dialogue
 from runbook.clock import Clock, host_monotonic
 from runbook.errors import StreamClosed, UsageError
 from runbook.feed.events import Closed, ConnectFailed, StreamEvent
 from runbook.market import Instrument
+from runbook.redact import words
 
 MAX_FRAME = 4 * 1024 * 1024
 _PART = -1
