@@ -132,3 +132,19 @@ def test_a_row_tells_times_with_their_offset():
     assert day_to_row(open_day(FRIDAY, "09:15-15:30"))["intervals"] == [
         ["2025-12-26T03:45:00+00:00", "2025-12-26T10:00:00+00:00"]
     ]
+
+
+def test_an_instant_may_be_told_in_any_zone_but_needs_one():
+    table = calendar(open_day(FRIDAY, "09:15-15:30"))
+    local = instant("09:15").astimezone(INDIA)
+    found = table.session_at(local)
+    assert found is not None
+    assert found.phase_at(local) is PhaseName.CONTINUOUS
+    assert table.next_session(local) is None
+    for question in (table.session_at, table.next_session, found.phase_at):
+        with pytest.raises(TypeError, match="no zone"):
+            question(datetime(2025, 12, 26, 9, 15))
+
+
+def test_an_unknown_day_is_never_told_with_confidence():
+    assert {calendar().day(day).confidence for day in (FRIDAY, date(2027, 1, 26))} == {Confidence.LOW}
