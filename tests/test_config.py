@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from runbook import app, defaults
+from runbook import app
 from runbook.adapters.files import parse_yaml
 from runbook.alert import Severity
-from runbook.config import Config, derived_stream, environment, mask_url, parse
+from runbook.config import Config, defaults, derived_stream, environment, mask_url, parse
 from runbook.errors import ConfigError, FileFaults
 from runbook.fault import Fault
 from runbook.job import IfLate, OnAbandoned

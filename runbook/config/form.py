@@ -1,0 +1,267 @@
+"""The form of `config.yaml`: every key, its type, its default, and what is accepted in words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from runbook.alert import Severity
+from runbook.fault import Unfit
+from runbook.job import IfLate, JobSpec, OnAbandoned, target
+from runbook.symbols import Symbol, parse_symbol
+from runbook.trigger import Anchor, At, Every, format_duration, order_fault, parse_duration
+
+
+class Mode(StrEnum):
+    """What the bot is declared to do, and so where its orders should be found.
+
+    local_paper: the bot fills paper orders itself; the gateway is live and its books stay empty.
+    analyzer: the bot sends orders to OpenAlgo's sandbox. live: to the broker.
+    """
+
+    LOCAL_PAPER = "local_paper"
+    ANALYZER = "analyzer"
+    LIVE = "live"
+
+    @property
+    def gateway(self) -> str:
+        """The switch OpenAlgo must stand on: live, or analyze."""
+        return "analyze" if self is Mode.ANALYZER else "live"
+
+
+_text = PlainSerializer(str)
+
+
+def _length(value: object) -> timedelta:
+    length = parse_duration(value)
+    if not length:
+        raise Unfit(f"{value!r} is no time at all", accepted="more than nothing", example="30s")
+    return length
+
+
+Duration = Annotated[timedelta, BeforeValidator(_length), PlainSerializer(format_duration)]
+AnchorText = Annotated[Anchor, BeforeValidator(Anchor.parse), _text]
+SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), _text]
+
+
+def _url(schemes: tuple[str, ...], example: str) -> BeforeValidator:
+    def check(value: object) -> str:
+        accepted = f"an address that begins with {' or '.join(f'{s}://' for s in schemes)}"
+        try:
+            parts = urlsplit(value if isinstance(value, str) else "")
+            good = parts.scheme in schemes and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is none, half an IPv6 address
+            good = False
+        if not isinstance(value, str) or not good:
+            raise Unfit("it is no address of that kind", accepted=accepted, example=example)
+        if parts.username is not None:
+            raise Unfit("it holds a user or a password", accepted=f"{accepted}, without either", example=example)
+        return value.rstrip("/")
+
+    return BeforeValidator(check)
+
+
+def _anchors(value: object) -> tuple[Anchor, ...]:
+    return At(tuple(Anchor.parse(item) for item in (value if isinstance(value, list) else [value]))).anchors
+
+
+def _run(value: object) -> str:
+    if not isinstance(value, str):
+        raise Unfit(f"{value!r} names no step", accepted="folder.file:function", example="jobs.check_feed:check")
+    target(value)
+    return value
+
+
+def _zone(value: object) -> ZoneInfo:
+    try:
+        return ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, ValueError) as exc:
+        raise Unfit(f"{value!r} is no time zone", accepted="a name of the tz database", example="Asia/Kolkata") from exc
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
+
+
+class OpenAlgo(_Model):
+    """Where the gateway is. `stream` and `dashboard` follow from `url` unless given."""
+
+    url: Annotated[str, _url(("http", "https"), "http://127.0.0.1:5000")]
+    api_key: str | None = Field(
+        None, description="the key from OpenAlgo's API Key page", examples=["${OPENALGO_API_KEY}"]
+    )
+    api_key_file: str | None = Field(None, description="a file that holds the key, readable by you alone")
+    stream: Annotated[str, _url(("ws", "wss"), "ws://127.0.0.1:8765")] | None = None
+    dashboard: Annotated[str, _url(("http", "https"), "https://algo.example.in")] | None = None
+
+
+class Trades(_Model):
+    """The bot's own trade log."""
+
+    files: str
+    format: Literal["csv", "jsonl"] = "csv"
+    zone: Annotated[ZoneInfo, BeforeValidator(_zone), _text] = ZoneInfo("Asia/Kolkata")
+    fields: dict[str, str] = Field(default_factory=dict)
+    trust: dict[Literal["time"], Literal["exact", "second", "logged_late", "unknown"]] = Field(default_factory=dict)
+
+
+def _trades(value: object) -> object:
+    return {"files": value} if isinstance(value, str) else value
+
+
+class Bot(_Model):
+    """What runbook may look at of the bot; all optional."""
+
+    trades: Annotated[Trades, BeforeValidator(_trades)] | None = None
+    unit: str | None = None
+    log: str | None = None
+
+
+class Channel(_Model):
+    """One way to reach a person: any Apprise URL, given or in a file."""
+
+    url: str | None = Field(None, json_schema_extra={"secret": True})
+    url_file: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Channel:
+        if (self.url is None) == (self.url_file is None):
+            raise Unfit(
+                "neither or both of url and url_file", accepted="one of them", example="url_file: ~/.runbook/phone"
+            )
+        return self
+
+
+def as_channel(value: object) -> object:
+    """A channel given as a bare URL, in the long form."""
+    return {"url": value} if isinstance(value, str) else value
+
+
+class Rest(_Model):
+    """The share of the broker's quota that all REST polling of runbook may use."""
+
+    max_per_hour: int = Field(2000, ge=60, le=100_000, description="60 to 100000 requests an hour", examples=[2000])
+
+
+class Feed(_Model):
+    """The guide's figures."""
+
+    detect: Literal["timers"] = Field("timers", description="timers (the guide's 60 s and 120 s)", examples=["timers"])
+    warn_after: Duration = timedelta(seconds=60)
+    fallback_after: Duration = timedelta(seconds=120)
+    poll_every: Duration = timedelta(seconds=1.5)
+    bot_served: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Feed:
+        if not self.warn_after < self.fallback_after:
+            raise Unfit(
+                "warn_after is not before fallback_after",
+                accepted="a warning before the fallback",
+                example="60s and 120s",
+            )
+        return self
+
+
+class AlertTo(_Model):
+    """How loud a job's failure is, and who is told; every channel unless `to` names some."""
+
+    severity: Severity = Severity.WARNING
+    to: tuple[str, ...] | None = None
+
+
+class Job(_Model):
+    """One entry of `jobs:`."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="small letters, digits and _", examples=["check_feed"]
+    )
+    run: Annotated[str, BeforeValidator(_run)]
+    at: (
+        Annotated[tuple[Anchor, ...], BeforeValidator(_anchors), PlainSerializer(lambda v: [str(a) for a in v])] | None
+    ) = None
+    every: Duration | None = None
+    from_: AnchorText | None = Field(None, alias="from")
+    until: AnchorText | None = None
+    repeat_until_ok: Duration | None = None
+    latest_start: AnchorText | None = None
+    deadline: AnchorText | None = None
+    timeout: Duration = timedelta(seconds=60)
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    if_late: IfLate = IfLate.RUN
+    on_abandoned: OnAbandoned = OnAbandoned.RERUN
+    catch_up_sessions: int = Field(0, ge=0, le=20)
+    resident: bool = False
+    enabled: bool = True
+    alert: AlertTo = AlertTo()
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+
+    @model_validator(mode="after")
+    def _when(self) -> Job:
+        example = "`at: [open-45m]`, or `every: 30s` with `from: open` and `until: close`"
+        if (self.at is None) == (self.every is None):
+            raise Unfit(
+                f"{self.name} says not once when it runs",
+                accepted="either at, or every with from and until",
+                example=example,
+            )
+        if self.every is not None and (self.from_ is None or self.until is None):
+            raise Unfit(f"{self.name}: every needs from and until", accepted="both", example=example)
+        if self.every is None and (self.from_ is not None or self.until is not None):
+            raise Unfit(
+                f"{self.name}: from and until go with every", accepted="every, from, until together", example=example
+            )
+        if self.every is not None and self.from_ is not None and self.until is not None:
+            if fault := order_fault(self.from_, self.until):
+                raise Unfit(f"{self.name}: {fault}", accepted="from before until", example=example)
+            Every(self.every, self.from_, self.until)
+        if self.repeat_until_ok is not None and self.repeat_until_ok < timedelta(seconds=1):
+            raise Unfit(f"{self.name}: repeat_until_ok is too often", accepted="at least 1s", example="1m")
+        if self.at is not None and self.latest_start is not None:
+            for anchor in self.at:
+                if fault := order_fault(anchor, self.latest_start):
+                    raise Unfit(f"{self.name}: {fault}", accepted="latest_start after each anchor", example="close-15m")
+        return self
+
+    def spec(self) -> JobSpec:
+        """The entry as the engine uses it."""
+        trigger: At | Every
+        if self.every is not None and self.from_ is not None and self.until is not None:
+            trigger = Every(self.every, self.from_, self.until)
+        else:
+            trigger = At(self.at or ())
+        return JobSpec(
+            self.name, self.run, trigger, self.timeout.total_seconds(), self.latest_start, self.deadline,
+            self.repeat_until_ok, self.needs, self.after, self.if_late, self.on_abandoned, self.catch_up_sessions,
+            self.resident, self.alert.severity, self.alert.to, self.with_,
+        )  # fmt: skip
+
+
+class Settings(_Model):
+    """The whole file."""
+
+    version: Literal[1] = Field(description="1, the only version there is", examples=[1])
+    exchange: str = Field(
+        "NFO", pattern=r"^[A-Z0-9/_]{1,12}$", description="the timetable that open and close mean", examples=["NFO"]
+    )
+    mode: Mode = Field(
+        description="local_paper, analyzer or live: what the bot is declared to do", examples=["local_paper"]
+    )
+    openalgo: OpenAlgo
+    symbols: tuple[SymbolText, ...] = Field(
+        min_length=1, description="at least one symbol", examples=['[NIFTY, "NIFTY:fut"]']
+    )
+    bot: Bot = Bot()
+    notify: dict[str, Annotated[Channel, BeforeValidator(as_channel)]] = Field(default_factory=dict)
+    database: str = Field(
+        "sqlite:///runbook.db", description="an SQLAlchemy URL of SQLite", examples=["sqlite:///runbook.db"]
+    )
+    rest: Rest = Field(default_factory=Rest)
+    feed: Feed = Field(default_factory=Feed)
+    jobs: tuple[Job, ...] = ()

@@ -1,0 +1,164 @@
+"""What must never be shown: `${ENV}` and `*_file`, filled in from outside, remembered and masked."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from runbook.config.form import as_channel
+from runbook.fault import Document, Fault
+from runbook.fault import Path as Key
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What must never be shown. `missing` lists what the file asks for and the environment does not hold.
+
+    `given` is what the environment put into the `with:` of jobs: nobody here knows what a step needs a token for.
+    """
+
+    api_key: str | None
+    channels: Mapping[str, str]
+    missing: tuple[Fault, ...] = ()
+    given: tuple[str, ...] = ()
+
+    def values(self) -> Iterator[str]:
+        """Each secret text, for the redactor: the URLs whole, and their parts that carry a token."""
+        if self.api_key:
+            yield self.api_key
+        yield from self.given
+        for url in self.channels.values():
+            yield url
+            try:
+                parts = urlsplit(url)
+            except ValueError:  # no URL at all: `config check` says so
+                continue
+            yield from (
+                text for text in (parts.password, parts.netloc, parts.path.strip("/")) if text and len(text) >= 8
+            )
+
+
+def mask_url(url: str) -> str:
+    """The kind of a channel and nothing of its secrets: `tgram://***`."""
+    return f"{url.partition('://')[0]}://***" if "://" in url else "not set"
+
+
+_VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Za-z_]\w*)(?::\?(?P<message>[^}]*))?\}", re.ASCII)
+
+
+class Expander:
+    """Fills in `${ENV}`; remembers which values came from outside, and which are missing."""
+
+    def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
+        self._document = document
+        self._environment = environment
+        self.missing: list[Fault] = []
+        self.filled: set[Key] = set()
+        self.given: list[str] = []  # what was filled into the `with:` of a job
+
+    def expand(self, value: Any, path: Key = ()) -> Any:
+        if isinstance(value, dict):
+            return {k: self.expand(v, (*path, k)) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.expand(v, (*path, i)) for i, v in enumerate(value)]
+        if isinstance(value, str) and "$" in value:
+            return _VARIABLE.sub(lambda m: self._one(m, path), value)
+        return value
+
+    def _one(self, match: re.Match[str], path: Key) -> str:
+        if match[0] == "$$":
+            return "$"
+        self.filled.add(path)
+        if found := self._environment.get(match["name"]):
+            if path[0] == "jobs" and path[2:3] == ("with",):
+                self.given.append(found)
+            return found
+        why = match["message"] or f"environment variable {match['name']} is not set"
+        self.missing.append(
+            self._document.fault(
+                path, f"missing secret: {why}", "the variable in the environment", f"export {match['name']}=..."
+            )
+        )
+        return match[0]
+
+
+def gather(data: Mapping[str, Any], expander: Expander, where: Document, site: Path) -> tuple[Secrets, list[Fault]]:
+    faults: list[Fault] = []
+    missing = list(expander.missing)
+    unset = {fault.path for fault in missing}
+    openalgo = mapping(data.get("openalgo"))
+    key, key_file = (_text_of(openalgo, name) for name in ("api_key", "api_key_file"))
+    if key_file is not None:
+        if key is not None:
+            faults.append(where.fault(("openalgo", "api_key_file"), "both api_key and api_key_file", "one of them"))
+        key = _secret_file(key_file, ("openalgo", "api_key_file"), where, site, faults, missing)
+    elif key is None:
+        accepted, example = "the key from OpenAlgo's API Key page", "api_key: ${OPENALGO_API_KEY}"
+        missing.append(where.fault(("openalgo", "api_key"), "missing secret: no api_key", accepted, example))
+    channels: dict[str, str] = {}
+    literal: list[Key] = [("openalgo", "api_key")] if _text_of(openalgo, "api_key") else []
+    for name, given in mapping(data.get("notify")).items():
+        channel = mapping(as_channel(given))
+        url, url_file = _text_of(channel, "url"), _text_of(channel, "url_file")
+        if url:
+            literal.append(("notify", name))
+        if url_file is not None:
+            url = _secret_file(url_file, ("notify", name, "url_file"), where, site, faults, missing)
+        if url and f"notify.{name}" not in unset and f"notify.{name}.url" not in unset:
+            channels[name] = url
+    held = [p for p in literal if not any(f[: len(p)] == p for f in expander.filled)]
+    if held and _world_readable(site / "config.yaml"):
+        accepted = "mode 600, or the secret in the environment"
+        faults += [
+            where.fault(p, "a secret in a file that everyone on this host can read", accepted, "chmod 600 config.yaml")
+            for p in held
+        ]
+    key = None if "openalgo.api_key" in unset else key
+    return Secrets(key, channels, tuple(missing), tuple(expander.given)), faults
+
+
+def _text_of(data: Mapping[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _secret_file(
+    name: str, path: Key, where: Document, site: Path, faults: list[Fault], missing: list[Fault]
+) -> str | None:
+    file = site / Path(name).expanduser()
+    try:
+        if _world_readable(file):
+            faults.append(
+                where.fault(path, f"{name} can be read by everyone on this host", "mode 600", f"chmod 600 {name}")
+            )
+            return None
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "not UTF-8"
+        missing.append(
+            where.fault(path, f"missing secret: {name} cannot be read: {why}", "a file with the secret on one line")
+        )
+        return None
+    if not text or "\n" in text:
+        missing.append(
+            where.fault(path, f"missing secret: {name} does not hold one line", "the secret alone on one line")
+        )
+        return None
+    return text
+
+
+def _world_readable(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+    except OSError:
+        return False
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """`value` where it is a mapping, else an empty one: for looking into data that may be wrong elsewhere too."""
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,229 @@
+"""A whole site, parsed once: defaults under the file, faults of all parts together, secrets apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from runbook.config import defaults
+from runbook.config.form import Settings
+from runbook.config.secrets import Expander, Secrets, gather, mapping, mask_url
+from runbook.errors import ConfigError
+from runbook.fault import Document, Fault, Unfit, faults_from_validation, nearest
+from runbook.fault import Path as Key
+from runbook.job import JobSpec, load
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A site that loaded. Nothing in `settings` is a secret; those are in `secrets` and leave only through doors."""
+
+    site: Path
+    settings: Settings
+    jobs: tuple[JobSpec, ...]
+    secrets: Secrets = field(repr=False)
+    hash: str = ""
+    notes: tuple[str, ...] = ()
+
+    def job(self, name: str) -> JobSpec | None:
+        return next((job for job in self.jobs if job.name == name), None)
+
+    @property
+    def stream_url(self) -> str:
+        return self.settings.openalgo.stream or derived_stream(self.settings.openalgo.url)
+
+    @property
+    def dashboard(self) -> str:
+        return self.settings.openalgo.dashboard or self.settings.openalgo.url
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file, beside config.yaml unless the URL is absolute."""
+        return (self.site / self.settings.database.removeprefix("sqlite:///")).resolve()
+
+    def merged(self) -> dict[str, Any]:
+        """The file with every default filled in and secrets masked, for `config show` and the ledger."""
+        shown = self.settings.model_dump(mode="json", by_alias=True, exclude_none=True)
+        shown["openalgo"]["stream"] = self.stream_url
+        if self.secrets.api_key or "api_key" in shown["openalgo"]:
+            shown["openalgo"]["api_key"] = "***"
+        shown["notify"] = {name: mask_url(self.secrets.channels.get(name, "")) for name in self.settings.notify}
+        return shown
+
+
+def derived_stream(url: str) -> str:
+    """The stream's address where none is given: bare http means port 8765 beside it, https means nginx's /ws."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    if parts.scheme == "https":
+        return f"wss://{host}{f':{parts.port}' if parts.port else ''}/ws"
+    return f"ws://{host}:8765"
+
+
+def parse(document: Document, site: Path, environment: Mapping[str, str]) -> Config:
+    """A Config from a document; raises ConfigError with every fault that can be found.
+
+    A missing secret is no fault here: it is listed in `secrets.missing`, and only what needs it refuses to go on.
+    """
+    expander = Expander(document, environment)
+    data = expander.expand(document.data)
+    jobs, places = _with_defaults(data.get("jobs"))
+    written, _ = _with_defaults(document.data.get("jobs"))  # as it stands in the file: what faults may quote
+    if jobs is not None:
+        data |= {"jobs": jobs}
+    where = Document(
+        document.path, document.data | ({"jobs": written} if written is not None else {}), _shifted(document, places)
+    )
+    settings: Settings | None = None
+    faults: list[Fault] = []
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as exc:
+        faults += faults_from_validation(exc, where, Settings)
+    secrets, more = gather(data, expander, where, site)
+    refused = {fault.path for fault in faults}
+    faults += [fault for fault in (*_crossed(data, where, site), *more) if fault.path not in refused]
+    if settings is None or faults:
+        raise ConfigError(_as_written(faults, places, data, expander.missing))
+    specs = tuple(job.spec() for job in settings.jobs if job.enabled)
+    shown = Config(site, _masked(settings, expander.filled, places), specs, secrets)
+    digest = hashlib.sha256(json.dumps(shown.merged(), sort_keys=True).encode()).hexdigest()[:12]
+    return replace(shown, hash=digest, notes=tuple(_notes(settings)))
+
+
+def _as_written(
+    faults: list[Fault], places: list[int | None], data: Mapping[str, Any], missing: list[Fault]
+) -> list[Fault]:
+    """The faults in the order of the file, each job by its place there; a shipped one that is not there by its name.
+
+    What is wrong only because its variable is not set says so.
+    """
+
+    def placed(match: re.Match[str]) -> str:
+        i = int(match[1])
+        return f"jobs[{data['jobs'][i]['name'] if places[i] is None else places[i]}]"
+
+    unset = {fault.path: fault for fault in missing}
+    renamed = [replace(f, path=re.sub(r"^jobs\[(\d+)\]", placed, f.path)) for f in faults]
+    return sorted((unset.get(f.path, f) for f in renamed), key=lambda f: f.line or 0)
+
+
+def _masked(settings: Settings, filled: set[Key], places: list[int | None]) -> Settings:
+    """The settings without a secret in them."""
+
+    def mask(value: Any, path: Key) -> Any:
+        if isinstance(value, dict):
+            return {k: mask(v, (*path, k)) for k, v in value.items()}
+        if isinstance(value, list):
+            return [mask(v, (*path, i)) for i, v in enumerate(value)]
+        return "***" if path in filled else value
+
+    jobs = [
+        job if place is None else job.model_copy(update={"with_": mask(job.with_, ("jobs", place, "with"))})
+        for job, place in zip(settings.jobs, places, strict=True)
+    ]
+    key = {} if settings.openalgo.api_key is None else {"api_key": "***"}
+    channels = {
+        name: channel if channel.url is None else channel.model_copy(update={"url": mask_url(channel.url)})
+        for name, channel in settings.notify.items()
+    }
+    return settings.model_copy(
+        update={"jobs": tuple(jobs), "openalgo": settings.openalgo.model_copy(update=key), "notify": channels}
+    )
+
+
+def _with_defaults(given: object) -> tuple[list[Any] | None, list[int | None]]:
+    """The shipped jobs with the operator's entries laid over them by name; and for each, its place in the file."""
+    if given is not None and not isinstance(given, list):
+        return None, []
+    entries: list[Any] = [dict(job) for job in defaults.JOBS]
+    places: list[int | None] = [None] * len(entries)
+    names = {job["name"]: i for i, job in enumerate(entries)}
+    for i, entry in enumerate(given or []):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str) and name in names and places[names[name]] is None:
+            base = entries[names[name]]
+            if {"at", "every"} & entry.keys():  # a new trigger replaces the old one whole
+                base = {k: v for k, v in base.items() if k not in ("at", "every", "from", "until")}
+            entries[names[name]] = base | entry
+            places[names[name]] = i
+        else:
+            entries.append(entry)
+            places.append(i)
+    return entries, places
+
+
+def _shifted(document: Document, places: list[int | None]) -> dict[Key, int]:
+    """The lines of the file, with those of `jobs` moved to where each entry lies after the defaults were laid under."""
+    lines = {path: line for path, line in document.lines.items() if path[:1] != ("jobs",) or len(path) == 1}
+    for new, old in enumerate(places):
+        if old is not None:
+            moved = (p for p in document.lines if p[:2] == ("jobs", old))
+            lines |= {("jobs", new, *p[2:]): document.lines[p] for p in moved}
+    return lines
+
+
+def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[Fault]:
+    """Faults that only show when two parts of the file are held against each other, or against the site's folder.
+
+    Looks at the plain data, so that one wrong value elsewhere hides none of these.
+    """
+    given = data.get("jobs")
+    jobs = [mapping(job) for job in given] if isinstance(given, list) else []
+    names = [str(job.get("name")) for job in jobs]
+    channels = list(mapping(data.get("notify")))
+    for i, job in enumerate(jobs):
+        if names.index(names[i]) != i and "name" in job:
+            yield where.fault(("jobs", i, "name"), f"{names[i]!r} stands twice", "each name once")
+        for key in ("needs", "after"):
+            for name in _texts(job.get(key)):
+                if name not in names or name == names[i]:
+                    others = [n for n in names if n != names[i]]
+                    yield where.fault(("jobs", i, key), f"no job {name!r}", nearest(name, others) + ", ".join(others))
+        for channel in _texts(mapping(job.get("alert")).get("to")):
+            if channel not in channels:
+                accepted = nearest(channel, channels)
+                accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
+                yield where.fault(("jobs", i, "alert", "to"), f"no channel {channel!r}", accepted)
+        if job.get("enabled") is not False and isinstance(job.get("run"), str):
+            try:
+                load(job["run"], site)
+            except Unfit as exc:
+                yield where.fault(
+                    ("jobs", i, "run"), str(exc.args[0]), exc.accepted, exc.example or "jobs.check_feed:check"
+                )
+            except ConfigError as exc:
+                yield from (where.fault(("jobs", i, "run"), f.found, f.accepted) for f in exc.faults)
+    database = data.get("database")
+    if isinstance(database, str) and not re.fullmatch(r"sqlite:///.*[^/]", database):
+        yield where.fault(("database",), "no file of SQLite", "sqlite:/// and a path", "sqlite:///runbook.db")
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _notes(settings: Settings) -> Iterator[str]:
+    """What is allowed, but should be known."""
+    if not settings.notify:
+        yield "notify: no channel, so nobody will be told of anything"
+    if settings.bot.unit or settings.bot.log:
+        yield "bot.unit and bot.log are kept, but this version does not look at them yet"
+    if settings.bot.trades is None:
+        yield "bot.trades: none, so paper trades cannot be reconciled"
+    if settings.exchange == "NSE":
+        yield "exchange NSE is the cash market: options trade on NFO, whose close differs since 2026-08-03"
+
+
+def environment() -> Mapping[str, str]:
+    """The process environment, read in one place."""
+    return os.environ
