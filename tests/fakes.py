@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from runbook.adapters.store import Store
 from runbook.budget import Budget
 from runbook.clock import host_monotonic
 from runbook.errors import RunbookError
@@ -56,6 +60,23 @@ def until(what: Callable[[], object], why: str, seconds: float = 10.0) -> None:
         if host_monotonic() > end:
             raise AssertionError(f"waited {seconds:g} s in vain: {why}")
         pause.wait(0.005)
+
+
+@functools.cache
+def _migrated() -> bytes:
+    with TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "runbook.db")
+        store.migrate()
+        store.close()
+        return store.path.read_bytes()
+
+
+def ledger_file(folder: Path) -> Path:
+    """A ledger with its tables and nothing in them; migrated once, and copied from then on."""
+    file = folder / "runbook.db"
+    if not file.exists():
+        file.write_bytes(_migrated())
+    return file
 
 
 class FakeNotifier:
@@ -229,6 +250,7 @@ __all__ = [
     "FakeStream",
     "at",
     "calendar",
+    "ledger_file",
     "quote",
     "session",
     "until",

@@ -24,6 +24,7 @@ GOOD: dict[str, Any] = {
     "closed": [{"date": "2026-01-26", "name": "Republic Day", **SAID}],
     "sessions": [{"date": "2026-03-03", "name": "Holi", "opens": "17:00", **SAID}],
 }
+MADE = schema()
 _KINDS = {"string": str, "array": list, "object": dict, "boolean": bool, "null": type(None)}
 
 
@@ -31,7 +32,7 @@ def accepts(rule: dict[str, Any], value: Any) -> bool:
     """As much of JSON Schema as the file uses; a word it does not know is an error, so that nothing goes unchecked."""
     words = set(rule) - {"title", "description", "examples", "default", "$schema", "$defs"}
     told = {
-        "$ref": lambda ref: accepts(schema()["$defs"][ref.rsplit("/", 1)[1]], value),
+        "$ref": lambda ref: accepts(MADE["$defs"][ref.rsplit("/", 1)[1]], value),
         "anyOf": lambda rules: any(accepts(r, value) for r in rules),
         "type": lambda kinds: any(type(value) is _KINDS[k] for k in ([kinds] if isinstance(kinds, str) else kinds)),
         "enum": lambda values: value in values,

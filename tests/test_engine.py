@@ -26,7 +26,19 @@ from runbook.run import Entry, Run, State
 from runbook.session import INDIA, SessionCalendar
 from runbook.teller import Teller, Voice
 from runbook.trigger import Anchor, At, Every
-from tests.fakes import MONDAY, TUESDAY, WEDNESDAY, FakeAlarm, FakeDesk, FakeNotifier, at, calendar, session, until
+from tests.fakes import (
+    MONDAY,
+    TUESDAY,
+    WEDNESDAY,
+    FakeAlarm,
+    FakeDesk,
+    FakeNotifier,
+    at,
+    calendar,
+    ledger_file,
+    session,
+    until,
+)
 
 OK = Found(Verdict.OK, "fine")
 BAD = Found(Verdict.BAD, "no login", hint="log in")
@@ -82,8 +94,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.family.append(self)
-        self.store = Store(self.folder / "runbook.db", busy_seconds=self.busy_seconds)
-        self.store.migrate()
+        self.store = Store(ledger_file(self.folder), busy_seconds=self.busy_seconds)
         self.clock = RehearsalClock(self.now)
         self.notifier, self.alarm, self.steps = FakeNotifier(), FakeAlarm(), Steps()
         self.runs: list[Run] = []

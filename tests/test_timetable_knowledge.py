@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runbook.session import INDIA, Confidence, DayStatus
+from runbook.session import Confidence, DayStatus
 from tests.timetable_world import (
     NFO,
     NSE,
@@ -38,7 +38,7 @@ MCX: dict[str, Any] = {
         }
     ],
 }
-YEAR = {"first": date(2025, 12, 1), "last": date(2027, 1, 31)}
+YEAR: dict[str, Any] = {"first": date(2025, 12, 1), "last": date(2027, 1, 31)}
 
 
 def mcx(**more: Any):
@@ -52,8 +52,8 @@ def test_a_week_stands_in_for_a_library_that_lacks_the_exchange():
     table = mcx(closed=[closed("2026-10-02", name="Gandhi Jayanti")])
     days = [table.day(date(2026, 10, d)) for d in (1, 2, 3, 5)]
     assert [d.reason for d in days] == ["regular session", "Gandhi Jayanti", "weekend", "regular session"]
-    assert days[0].sources == ("the days of its week", "circular 1")
-    assert days[1].sources == ("BASE0.yaml: circular 1",)  # a week is no second opinion on a holiday
+    assert days[0].sources == ("its regular weekdays", "circular 1")
+    assert (days[1].sources, days[1].note) == (("BASE0.yaml: circular 1",), "")  # a week has no opinion on a holiday
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,13 @@ def test_another_open_or_close_leaves_out_the_phases_at_that_edge():
     assert phases(table.day(date(2026, 11, 25))) == ["pre_open 09:00-09:15", "continuous 09:15-13:00"]
 
 
+def test_the_auction_before_a_late_open_is_only_for_segments_that_have_one():
+    late = special("2026-11-23", opens="11:00", pre_open="10:45-11:00")
+    sheet = base({"exchange": "NSE"}, sessions=[late])
+    assert phases(indian(sheet, exchange="NSE").day(date(2026, 11, 23)))[0] == "pre_open 10:45-11:00"
+    assert phases(indian(sheet).day(date(2026, 11, 23))) == ["continuous 11:00-15:40"]
+
+
 def test_another_edge_on_a_split_day_drops_the_part_before_or_after_it():
     split = [{"from": date(2020, 1, 1), "intervals": ["09:15-10:00", "11:30-12:30"], **SAID}]
     sessions = [
@@ -137,7 +144,7 @@ def test_a_week_may_begin_on_any_day(week, open_days):
 @pytest.mark.parametrize("week", ["monday", "mon-", "-fri", "mon-fri-sat", 5, "", ["mon"], True])
 def test_what_is_no_week_is_refused(week):
     (fault,) = faults(base(MCX, weekdays=week))
-    assert (fault.path, fault.example) == ("weekdays", "mon-fri")
+    assert (fault.path, fault.found, fault.example) == ("weekdays", f"found {week!r}", "mon-fri")
 
 
 # --- where knowledge begins ----------------------------------------------------------------------------------------
@@ -212,6 +219,11 @@ def test_a_weak_word_past_the_horizon_is_perhaps():
     assert day.status is DayStatus.UNKNOWN
     assert day.reason.startswith("perhaps closed: Republic Day")
     assert day.note == "by rule"
+
+
+def test_a_weak_word_before_the_first_known_day_is_perhaps():
+    day = mcx(closed=[closed("2025-12-25", name="Christmas", confidence="low")]).day(date(2025, 12, 25))
+    assert (day.status, day.reason.split(",")[0]) == (DayStatus.UNKNOWN, "perhaps closed: Christmas")
 
 
 def test_weak_hours_on_a_sure_day_are_an_open_day_that_says_so():

@@ -73,18 +73,20 @@ def refresh(
 
     tables, digests = _read(base_dir, overlay_dir)
     names = {exchange: tables[exchange].library if exchange in tables else exchange for exchange in exchanges}
-    answer = fetch([Request(name, first, last) for name in dict.fromkeys(names.values())], timeout)
+    asked = dict.fromkeys(name for name in names.values() if name)  # none for an exchange that the library lacks
+    answer = fetch([Request(name, first, last) for name in asked], timeout) if asked else Answer({}, {})
     calendars: dict[str, SessionCalendar] = {}
     warnings: list[str] = []
     for exchange, name in names.items():
-        library = answer.libraries[name]
-        calendars[exchange] = build(exchange, tables, library, first, last, horizon=horizon)
-        if table := tables.get(exchange):
-            warnings += _disagreements(table, library)
-        else:
+        library = answer.libraries[name] if name else None
+        made = build(exchange, tables, library, first, last, horizon=horizon)
+        calendars[exchange] = made
+        if exchange not in tables:
             warnings.append(
                 f"{exchange}: no file in calendar/ speaks of it; its days are the library's until {horizon}"
             )
+        elif library:
+            warnings += _disagreements(tables[exchange], library, made)
     return Refreshed(calendars, {"versions": dict(answer.versions), "files": digests}, tuple(warnings))
 
 
@@ -204,7 +206,7 @@ def _read(base_dir: Path, overlay_dir: Path | None) -> tuple[dict[str, Timetable
     return merge(sheets), digests
 
 
-def _disagreements(table: Timetable, library: Library) -> list[str]:
+def _disagreements(table: Timetable, library: Library, calendar: SessionCalendar) -> list[str]:
     """Where the files and the library differ on closed days: a slip in a file, or news in one of the two."""
     from runbook.timetable import Closed
 
@@ -213,7 +215,7 @@ def _disagreements(table: Timetable, library: Library) -> list[str]:
     if days := ", ".join(str(day) for day in sorted(closed & library.days.keys())):
         found.append(f"{table.exchange}: closed by calendar/, a session for the library: {days}")
     if closed and library.days:
-        begun, ended = max(min(closed), min(library.days)), min(table.known_until, max(library.days))
+        begun, ended = max(min(closed), min(library.days)), min(calendar.known_until, max(library.days))
         silent = [
             day
             for day in (date.fromordinal(n) for n in range(begun.toordinal(), ended.toordinal() + 1))

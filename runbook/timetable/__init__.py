@@ -1,12 +1,17 @@
 """The desk's own statements about an exchange, over the library's sessions: what a day is, and who says so.
 
-sheet   one file of calendar/ as frozen types
-merge   all files -> a Timetable per exchange
-days    Timetable + the library's sessions -> SessionCalendar
+fields   how times, dates and zones are written
+sheet    one file of calendar/ as frozen types
+schema   the same format for editors
+merge    all files -> a Timetable per exchange
+days     Timetable + the library's sessions -> SessionCalendar
+changes  stored calendar, new calendar -> what changed in the past
 """
 
-from runbook.timetable.days import Library, LibraryDay, build, resolve
+from runbook.timetable.changes import changed_past
+from runbook.timetable.days import Library, LibraryDay, build
 from runbook.timetable.merge import Said, Timetable, merge
+from runbook.timetable.schema import schema, schema_text
 from runbook.timetable.sheet import CalendarFile, Closed, Hours, Layer, Phases, Sheet, Special, parse
 
 __all__ = [
@@ -22,7 +27,9 @@ __all__ = [
     "Special",
     "Timetable",
     "build",
+    "changed_past",
     "merge",
     "parse",
-    "resolve",
+    "schema",
+    "schema_text",
 ]

@@ -9,11 +9,17 @@ from itertools import pairwise
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from runbook.session import Confidence, Day, DayStatus, Phase, PhaseName, Session, SessionCalendar
+from runbook.session import INDIA, Confidence, Day, DayStatus, Phase, PhaseName, Session, SessionCalendar
+from runbook.timetable.fields import Window
 from runbook.timetable.merge import Said, Timetable
-from runbook.timetable.sheet import Closed, Entry, Hours, Phases, Window
+from runbook.timetable.sheet import Closed, Entry, Hours, Phases, Special, weaker
 
 _ALIASES = {"Asia/Calcutta": "Asia/Kolkata"}  # the library's old name for the one zone of India
+
+# How the first source of a day is called that no file speaks of.
+LIBRARY, WEEK = "library ", "its regular weekdays"
+# Which edge of the day a phase stands at.
+_EDGES = {PhaseName.PRE_OPEN: "opens", PhaseName.CLOSING_AUCTION: "closes", PhaseName.POST_CLOSE: "closes"}
 
 Intervals = tuple[tuple[datetime, datetime], ...]
 
@@ -39,77 +45,131 @@ class Library:
 
 
 def build(
-    exchange: str, timetables: Mapping[str, Timetable], library: Library, first: date, last: date, *, horizon: date
+    exchange: str,
+    timetables: Mapping[str, Timetable],
+    library: Library | None,
+    first: date,
+    last: date,
+    *,
+    horizon: date,
 ) -> SessionCalendar:
-    """The calendar of `exchange` from `first` to `last`; without a timetable it is the library's, until `horizon`."""
-    timetable = timetables.get(exchange) or Timetable(exchange, library.name, None, horizon)
-    zone = timetable.zone or ZoneInfo(_ALIASES.get(library.zone.key, library.zone.key))
-    days = resolve(timetable, library, first, last, zone)
-    return SessionCalendar(exchange, zone, timetable.known_until, days)
+    """The calendar of `exchange` from `first` to `last`; without a timetable it is the library's.
 
-
-def resolve(timetable: Timetable, library: Library, first: date, last: date, zone: ZoneInfo) -> dict[date, Day]:
-    """Every day that is known; a statement about a day counts also past `known_until`, where the library does not."""
-    table = _Table(timetable, library, zone)
-    days: dict[date, Day] = {}
-    for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
-        if said := timetable.days.get(day):
-            days[day] = table.stated(said)
-        elif day <= timetable.known_until:
-            days[day] = table.derived(day)
-    return days
+    `library` is what the timetable names, None where it names a week. `horizon` ends what is believed of a calendar of
+    which no file says how far it is known.
+    """
+    timetable = timetables.get(exchange) or Timetable(exchange, library.name if library else None, None, None)
+    if (library.name if library else None) != timetable.library:
+        raise ValueError(f"{exchange} stands on {timetable.library}, not on {library}")
+    zone = timetable.zone or (library.zone if library else INDIA)  # merge sees to it that a week has its own
+    zone = ZoneInfo(_ALIASES.get(zone.key, zone.key))
+    known_until = timetable.known_until or horizon
+    days = _Table(timetable, library, zone, known_until).days(first, last)
+    return SessionCalendar(exchange, zone, known_until, days)
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
     timetable: Timetable
-    library: Library
+    library: Library | None
     zone: ZoneInfo
+    known_until: date
 
-    @property
-    def source(self) -> str:
-        return f"library {self.library.name}"
+    def days(self, first: date, last: date) -> dict[date, Day]:
+        """Every day of which something can be said, also why nothing is known of it."""
+        days: dict[date, Day] = {}
+        for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
+            said = self.timetable.days.get(day)
+            if found := self.stated(said) if said else self.derived(day):
+                days[day] = found
+        return days
 
     def stated(self, said: Said) -> Day:
-        """A day that a file speaks of."""
-        entry = said.entry
-        also = self.library.days.get(entry.day)
-        if isinstance(entry, Closed):
-            note = f"{entry.note}; {self.source} has a session".removeprefix("; ") if also else entry.note
-            sources = (said.source,) if also else (said.source, self.source)
-            return Day(entry.day, DayStatus.CLOSED, entry.name, sources, entry.confidence, note=note)
-        hours, usual = _effective(self.timetable.hours, entry.day), _effective(self.timetable.phases, entry.day)
-        phases = usual.windows() if usual else {}
-        windows = entry.windows()
-        if entry.intervals is None:
-            windows = phases | windows
-        elif said.inherited:  # a segment without a pre-open has none on a special day either
-            windows = {kind: window for kind, window in windows.items() if kind in phases}
-        if entry.intervals:
-            intervals = _aware(entry.day, entry.intervals, self.zone)
-            return self._open(entry.day, intervals, windows, (entry,), entry.name, (said.source,))
-        if hours:
-            intervals = _aware(entry.day, hours.intervals, self.zone)
-            return self._open(entry.day, intervals, windows, (entry, hours), entry.name, (said.source,))
-        if also:
-            return self._open(entry.day, also.intervals, windows, (entry,), entry.name, (said.source, self.source))
-        return Day(entry.day, DayStatus.UNKNOWN, f"{entry.name}: open, but nothing says when", (said.source,))
+        """A day that a file speaks of, also where nothing else is known; what is too weak to decide needs a second."""
+        day = self._closed(said, said.entry) if isinstance(said.entry, Closed) else self._special(said, said.entry)
+        if said.entry.confidence is not Confidence.LOW or day.status is DayStatus.UNKNOWN:
+            return day
+        other = self.stated(said.over) if said.over else self.derived(said.entry.day)
+        if other is None or other.status is DayStatus.UNKNOWN:
+            reason = f"perhaps {day.status}: {said.entry.name}, but the source is weak and there is no second"
+            return _unknown(day.date, reason, day.sources, said.entry.note)
+        if other.status is day.status:
+            return day
+        reason = f"{said.source} says {day.status} ({said.entry.name}), {other.sources[0]} {other.status}"
+        return _unknown(day.date, reason, (*day.sources, *other.sources), said.entry.note)
 
-    def derived(self, day: date) -> Day:
-        """A day on which the library has the word, and the timetable gives the hours."""
-        found = self.library.days.get(day)
+    def derived(self, day: date) -> Day | None:
+        """A day on which the library or the week has the word, and the timetable gives the hours."""
+        table = self.timetable
+        if day < table.known_from:
+            return _unknown(day, f"the calendar of {table.exchange} is known from {table.known_from}")
+        if day > self.known_until:
+            return None  # the calendar itself answers for what lies past its horizon
+        found = self._usual(day)
         if found is None:
-            weekend = day.weekday() not in self.library.week
-            reason = "weekend" if weekend else self.library.holidays.get(day) or "holiday (library)"
-            # a closure without a statement rests on the library alone
-            confidence = Confidence.HIGH if weekend else Confidence.MEDIUM
-            return Day(day, DayStatus.CLOSED, reason, (self.source,), confidence)
-        hours, phases = _effective(self.timetable.hours, day), _effective(self.timetable.phases, day)
+            return self._without(day)
+        hours, phases = _effective(table.hours, day), _effective(table.phases, day)
         if found.special or hours is None:
-            return self._open(day, found.intervals, {}, (), found.special or "regular", (self.source,))
+            if not found.intervals:
+                return _unknown(day, f"{table.exchange} is open, but nothing says when", (self._source,))
+            return self._open(day, found.intervals, {}, (), found.special or "regular", (self._source,))
         windows = phases.windows() if phases else {}
-        intervals = _aware(day, hours.intervals, self.zone)
-        return self._open(day, intervals, windows, (hours, phases), "regular", (self.source, hours.source))
+        intervals = _aware(day, hours.on(day), self.zone)
+        return self._open(day, intervals, windows, (hours, phases), "regular", (self._source, hours.source))
+
+    @property
+    def _source(self) -> str:
+        return LIBRARY + self.library.name if self.library else WEEK
+
+    def _usual(self, day: date) -> LibraryDay | None:
+        """The session of `day` as the library or the week has it."""
+        if self.library:
+            return self.library.days.get(day)
+        return LibraryDay(day, ()) if day.weekday() in (self.timetable.week or ()) else None
+
+    def _without(self, day: date) -> Day:
+        """A day without a session that no file speaks of."""
+        week = self.library.week if self.library else self.timetable.week or frozenset()
+        if day.weekday() not in week:
+            return Day(day, DayStatus.CLOSED, "weekend", (self._source,))
+        name = self.library.holidays.get(day, "") if self.library else ""
+        if self.timetable.complete:
+            called = f" ({name})" if name else ""
+            reason = f"{self._source} has a holiday{called}, the list of all holidays in calendar/ has none"
+            return _unknown(day, reason, (self._source,))
+        # a closure without a statement rests on the library alone
+        return Day(day, DayStatus.CLOSED, name or "holiday (library)", (self._source,), Confidence.MEDIUM)
+
+    def _closed(self, said: Said, entry: Closed) -> Day:
+        also = self.library and entry.day in self.library.days
+        note = f"{entry.note}; {self._source} has a session".removeprefix("; ") if also else entry.note
+        agree = self._usual(entry.day) is None  # a weekday rule knows no holidays: its session is no second opinion
+        sources = (said.source, self._source) if agree else (said.source,)
+        return Day(entry.day, DayStatus.CLOSED, entry.name, sources, entry.confidence, note=note)
+
+    def _special(self, said: Said, entry: Special) -> Day:
+        day = entry.day
+        hours, usual = _effective(self.timetable.hours, day), _effective(self.timetable.phases, day)
+        regular = usual.windows() if usual else {}
+        windows = entry.windows()
+        if said.inherited:  # a segment without a pre-open has none on a special day either
+            windows = {kind: window for kind, window in windows.items() if kind in regular}
+        if entry.intervals:
+            intervals = _aware(day, entry.intervals, self.zone)
+            return self._open(day, intervals, windows, (entry,), entry.name, (said.source,))
+        sources: tuple[str, ...] = (said.source,)
+        if hours:
+            intervals = _aware(day, hours.on(day), self.zone)
+        else:
+            also = self._usual(day)
+            intervals, sources = also.intervals if also else (), (said.source, self._source)
+        intervals = _cut(day, intervals, entry, self.zone)
+        if not intervals:
+            return _unknown(day, f"{entry.name}: open, but nothing says when", (said.source,), entry.note)
+        # around another open there is no telling when the auction before it is, nor what follows another close
+        moved = {kind for kind, at in _EDGES.items() if getattr(entry, at)}
+        windows = {kind: window for kind, window in regular.items() if kind not in moved} | windows
+        return self._open(day, intervals, windows, (entry, hours), entry.name, sources)
 
     def _open(
         self,
@@ -121,8 +181,7 @@ class _Table:
         sources: tuple[str, ...],
     ) -> Day:
         said = [entry for entry in entries if entry]
-        weakest = list(Confidence)[::-1].index  # HIGH is listed first
-        confidence = min((entry.confidence for entry in said), key=weakest, default=Confidence.HIGH)
+        confidence = weaker(*(entry.weakest for entry in said))
         note = "; ".join(dict.fromkeys(entry.note for entry in said if entry.note))
         session = Session(
             self.timetable.exchange,
@@ -151,16 +210,34 @@ def _phases(day: date, intervals: Intervals, windows: Mapping[PhaseName, Window]
             if piece[0] < piece[1]
         ]
     phases += [Phase(PhaseName.CONTINUOUS, start, end) for start, end in stretches]
-    gaps = pairwise(intervals)
-    phases += [Phase(PhaseName.BREAK, before[1], after[0]) for before, after in gaps]
+    gaps = ((before[1], after[0]) for before, after in pairwise(intervals))
+    phases += [Phase(PhaseName.BREAK, start, end) for start, end in gaps if start < end]
     return tuple(sorted(phases, key=lambda phase: phase.start))
 
 
-def _aware(day: date, windows: Iterable[Window], zone: ZoneInfo) -> Intervals:
-    def instant(clock: time) -> datetime:
-        return datetime.combine(day, clock, zone).astimezone(UTC)
+def _cut(day: date, intervals: Intervals, entry: Special, zone: ZoneInfo) -> Intervals:
+    """`intervals` with the open and the close that `entry` gives in place of theirs; empty when nothing is left."""
+    if entry.opens:
+        opens = _instant(day, entry.opens, zone)
+        left = [(start, end) for start, end in intervals if end > opens]
+        intervals = tuple((opens, end) if i == 0 else (start, end) for i, (start, end) in enumerate(left))
+    if entry.closes:
+        closes = _instant(day, entry.closes, zone)
+        left = [(start, end) for start, end in intervals if start < closes]
+        intervals = (*left[:-1], (left[-1][0], closes)) if left else ()
+    return intervals
 
-    return tuple((instant(start), instant(end)) for start, end in windows)
+
+def _unknown(day: date, reason: str, sources: tuple[str, ...] = (), note: str = "") -> Day:
+    return Day(day, DayStatus.UNKNOWN, reason, sources, Confidence.LOW, note=note)
+
+
+def _instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, clock, zone).astimezone(UTC)
+
+
+def _aware(day: date, windows: Iterable[Window], zone: ZoneInfo) -> Intervals:
+    return tuple((_instant(day, start, zone), _instant(day, end, zone)) for start, end in windows)
 
 
 _Dated = TypeVar("_Dated", Hours, Phases)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -15,11 +15,15 @@ from runbook.timetable.sheet import Closed, Hours, Layer, Phases, Sheet, Special
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One statement about one day and the file it stands in; `inherited` when it is about the exchange this is like."""
+    """One statement about one day and the file it stands in; `inherited` when it is about the exchange this is like.
+
+    `over` is the statement it wins over, which counts again where this one is too weak to decide.
+    """
 
     entry: Closed | Special
     file: str
     inherited: bool = False
+    over: Said | None = None
 
     @property
     def source(self) -> str:
@@ -28,12 +32,18 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """All that is stated about an exchange, each once: the site's word over the base's, its own over its like's."""
+    """All that is stated about an exchange, each once: the site's word over the base's, its own over its like's.
+
+    Its days are those of `library`, or of `week` (Monday is 0) where the library has no such calendar.
+    """
 
     exchange: str
-    library: str
+    library: str | None
     zone: ZoneInfo | None
-    known_until: date
+    known_until: date | None  # None: no file says, and whoever asks the library has to
+    known_from: date = date.min
+    week: frozenset[int] | None = None
+    complete: bool = False  # the closures on weekdays are all stated
     hours: tuple[Hours, ...] = ()  # newest first
     phases: tuple[Phases, ...] = ()  # newest first
     days: Mapping[date, Said] = field(default_factory=dict, repr=False)
@@ -44,15 +54,21 @@ def merge(sheets: Sequence[Sheet]) -> dict[str, Timetable]:
     by_exchange: dict[str, list[Sheet]] = {}
     for sheet in sorted(sheets, key=lambda s: s.layer):
         by_exchange.setdefault(sheet.content.exchange, []).append(sheet)
+    # a file that only names an exchange, as `runbook init` writes it, says nothing of it yet
+    by_exchange = {name: group for name, group in by_exchange.items() if any(map(_says_something, group))}
     faults = [fault for group in by_exchange.values() for fault in _said_twice(group)]
     tables: dict[str, Timetable] = {}
     for exchange in by_exchange:
         chain = _chain(exchange, by_exchange, faults)
-        if chain and (table := _merged(exchange, chain, faults)):
+        if chain and (table := _merged(exchange, chain, by_exchange.keys() - {exchange}, faults)):
             tables[exchange] = table
     if faults:
         raise CalendarFaults(faults)
     return tables
+
+
+def _says_something(sheet: Sheet) -> bool:
+    return any(value for name, value in sheet.content if name != "exchange")
 
 
 def _said_twice(group: Sequence[Sheet]) -> Iterator[Fault]:
@@ -88,28 +104,50 @@ def _chain(exchange: str, groups: Mapping[str, list[Sheet]], faults: list[Fault]
         seen.append(exchange := like)
 
 
-def _merged(exchange: str, chain: Sequence[Sequence[Sheet]], faults: list[Fault]) -> Timetable | None:
+def _merged(
+    exchange: str, chain: Sequence[Sequence[Sheet]], others: Iterable[str], faults: list[Fault]
+) -> Timetable | None:
     # the last one written wins: base before site, and within each the exchange it is like before its own
     sheets = [(s, depth > 0) for layer in Layer for depth, g in _farthest_first(chain) for s in g if s.layer is layer]
     days: dict[date, Said] = {}
     for sheet, inherited in sheets:
         entries: list[Closed | Special] = [*sheet.content.closed, *sheet.content.sessions]
-        days |= {entry.day: Said(entry, sheet.document.path, inherited) for entry in entries}
-    library = _nearest_said(chain, "library")
-    horizons = [[s.content.known_until for s in group if s.content.known_until] for group in chain]
-    known_until = next((max(dates) for dates in horizons if dates), None)
-    own = chain[0][-1].document
-    if library is None:
-        faults.append(own.fault((), "neither `library` nor `like` is given", "one of them", "library: NSE"))
-    if known_until is None:
-        faults.append(
-            own.fault((), "`known_until` is missing", "the last day that is known", "known_until: 2026-12-31")
-        )
-    if library is None or known_until is None:
+        for entry in entries:
+            days[entry.day] = Said(entry, sheet.document.path, inherited, days.get(entry.day))
+    library, week = _base(chain)
+    zone = _nearest_said(chain, "zone")
+    known_until, known_from = _bound(chain, "known_until", max), _bound(chain, "known_from", min)
+    lacking = []
+    if not library and not week:
+        near = nearest(exchange, sorted(others))
+        what = f"nothing says where the days of {exchange} come from"
+        lacking.append((what, near + "`library`, `like` or `weekdays`", f"library: {exchange}"))
+    elif week and not zone:
+        lacking.append(("`zone` is missing, and no library gives one", "a time zone", "zone: Asia/Kolkata"))
+    if week and not known_until:
+        lacking.append(("`known_until` is missing", "the last day that is known", "known_until: 2026-12-31"))
+    if lacking:
+        faults += [chain[0][-1].document.fault((), *fault) for fault in lacking]
         return None
-    hours: tuple[Hours, ...] = _dated(chain, "hours")
-    phases: tuple[Phases, ...] = _dated(chain, "phases")
-    return Timetable(exchange, library, _nearest_said(chain, "zone"), known_until, hours, phases, days)
+    return Timetable(
+        exchange, library, zone, known_until, known_from or date.min, week,
+        bool(_nearest_said(chain, "lists_all_holidays")), _dated(chain, "hours"), _dated(chain, "phases"), days,
+    )  # fmt: skip
+
+
+def _base(chain: Sequence[Sequence[Sheet]]) -> tuple[str | None, frozenset[int] | None]:
+    """Where the days come from: the nearest calendar that names its library or its week; the site over the base."""
+    for group in chain:
+        for content in (sheet.content for sheet in reversed(group)):
+            if content.library or content.weekdays:
+                return content.library, content.weekdays
+    return None, None
+
+
+def _bound(chain: Sequence[Sequence[Sheet]], key: str, widest: Callable[[Iterable[date]], date]) -> date | None:
+    """The nearest calendar that states it; of its base and its site the one that knows more."""
+    stated = ([v for s in group if (v := getattr(s.content, key))] for group in chain)
+    return next((widest(dates) for dates in stated if dates), None)
 
 
 def _farthest_first(chain: Sequence[Sequence[Sheet]]) -> list[tuple[int, Sequence[Sheet]]]:

@@ -2,87 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, datetime, timedelta
 from enum import IntEnum
-from itertools import pairwise
-from typing import Annotated, TypeVar
-from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from runbook.errors import CalendarFaults
 from runbook.fault import Document, Fault, Unfit, faults_from_validation
 from runbook.session import Confidence, PhaseName
+from runbook.timetable.fields import Clock, Date, OneWindow, Rows, Text, Week, Window, Windows, Zone
 
-_WINDOW = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})", re.ASCII)
 _KINDS = (PhaseName.PRE_OPEN, PhaseName.CLOSING_AUCTION, PhaseName.POST_CLOSE)
-
-
-def _window(value: object) -> tuple[time, time]:
-    """`09:15-15:30` as two times of day, the second later."""
-    match = _WINDOW.fullmatch(value.strip()) if isinstance(value, str) else None
-    accepted = {"accepted": "two times of day in quotes or plain, the later one second", "example": "09:15-15:30"}
-    if not match:
-        raise Unfit(f"found {value!r}", **accepted)
-    try:
-        start, end = time(int(match[1]), int(match[2])), time(int(match[3]), int(match[4]))
-    except ValueError as exc:
-        raise Unfit(f"{value!r} is no time of day", **accepted) from exc
-    if not start < end:
-        raise Unfit(f"{value!r} ends before it starts", **accepted)
-    return start, end
-
-
-def _windows(value: object) -> object:
-    """One window, or a list of windows each after the one before."""
-    found = [_window(item) for item in (value if isinstance(value, list) else [value])]
-    if not found or any(later[0] < earlier[1] for earlier, later in pairwise(found)):
-        raise Unfit(f"found {value!r}", accepted="windows one after the other", example="[09:15-10:00, 11:30-12:30]")
-    return tuple(found)
-
-
-def _date(value: object) -> object:
-    """A date; a number is refused, since pydantic would read it as seconds since 1970."""
-    if type(value) is date:
-        return value
-    try:
-        return date.fromisoformat(value) if isinstance(value, str) else _no_date(value)
-    except ValueError as exc:
-        raise _no_date_error(value) from exc
-
-
-def _no_date(value: object) -> object:
-    raise _no_date_error(value)
-
-
-def _no_date_error(value: object) -> Unfit:
-    return Unfit(f"found {value!r}", accepted="a date", example="2026-11-24")
-
-
-def _zone(value: object) -> object:
-    try:
-        return ZoneInfo(value) if isinstance(value, str) else value
-    except (ValueError, OSError, KeyError) as exc:  # KeyError: ZoneInfoNotFoundError
-        raise Unfit(
-            f"unknown time zone {value!r}", accepted="a name of the IANA database", example="Asia/Kolkata"
-        ) from exc
-
-
-def _no_rows(value: object) -> object:
-    """A key with nothing under it is an empty list, as in the file `runbook init` writes."""
-    return () if value is None else value
-
-
-Window = tuple[time, time]
-_Window = Annotated[Window, BeforeValidator(_window)]
-_Windows = Annotated[tuple[Window, ...], BeforeValidator(_windows)]
-_Date = Annotated[date, BeforeValidator(_date)]
-_Text = Annotated[str, Field(min_length=1)]
-_T = TypeVar("_T")
-_Rows = Annotated[tuple[_T, ...], BeforeValidator(_no_rows)]
+_SURE = (
+    "high (the exchange's own paper or daily file), medium (announced, or several lists kept by hand), low (one source)"
+)
 
 
 class _Strict(BaseModel):
@@ -92,16 +27,25 @@ class _Strict(BaseModel):
 class Entry(_Strict):
     """A statement: who says so, when somebody last looked, and how sure it is."""
 
-    source: _Text = Field(description="a circular number or a page", examples=["NSE/CMTR/72260"])
-    checked: _Date = Field(description="the date somebody last read the source", examples=["2026-11-22"])
-    confidence: Confidence = Field(examples=["high"])
-    note: str = ""
+    source: Text = Field(description="the number of a circular, or a page", examples=["NSE/CMTR/72260"])
+    checked: Date = Field(description="the date somebody last read the source", examples=["2026-11-22"])
+    confidence: Confidence = Field(description=_SURE, examples=["high"])
+    note: str = Field("", description="free text, shown with the day", examples=["three days' notice"])
+
+    @property
+    def weakest(self) -> Confidence:
+        """The confidence in the least sure part of what is said."""
+        return self.confidence
 
 
 class _Phased(Entry):
-    pre_open: _Window | None = None
-    closing_auction: _Window | None = None
-    post_close: _Window | None = None
+    pre_open: OneWindow | None = Field(None, description="the call auction before trading", examples=["09:00-09:15"])
+    closing_auction: OneWindow | None = Field(
+        None, description="the auction that ends continuous trading, also inside the hours", examples=["15:15-15:35"]
+    )
+    post_close: OneWindow | None = Field(
+        None, description="trading at the closing price after the close", examples=["15:50-16:00"]
+    )
 
     def windows(self) -> dict[PhaseName, Window]:
         """The phases that are given."""
@@ -111,43 +55,121 @@ class _Phased(Entry):
 class Hours(Entry):
     """Regular trading from a date on, until the next entry begins."""
 
-    since: _Date = Field(alias="from")
-    intervals: _Windows
+    since: Date = Field(alias="from", description="the first date they hold on", examples=["2026-08-03"])
+    intervals: Windows = Field(
+        description="one window, or a list of them for a day in parts; with `summer_time_of`, those in summer time",
+        examples=["09:15-15:30"],
+    )
+    winter_intervals: Windows | None = Field(
+        None, description="the hours while `summer_time_of` has winter time", examples=["09:00-23:55"]
+    )
+    summer_time_of: Zone | None = Field(
+        None,
+        description="the time zone whose summer time decides between the two, by the date",
+        examples=["America/New_York"],
+    )
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Hours:
+        if (self.winter_intervals is None) != (self.summer_time_of is None):
+            raise Unfit(
+                "hours that turn with the seasons need both keys",
+                accepted="winter_intervals and summer_time_of",
+                example="summer_time_of: America/New_York",
+            )
+        return self
+
+    def on(self, day: date) -> tuple[Window, ...]:
+        """The intervals of `day`: from the rules of the zone, so that no list of change-over dates can go stale."""
+        zone = self.summer_time_of
+        if self.winter_intervals is None or zone is None:
+            return self.intervals
+
+        def ahead(month: int, number: int) -> timedelta:
+            return datetime(day.year, month, number, 12, tzinfo=zone).utcoffset() or timedelta()
+
+        summer = ahead(day.month, day.day) > min(ahead(1, 1), ahead(7, 1))
+        return self.intervals if summer else self.winter_intervals
 
 
 class Phases(_Phased):
     """The parts of a regular day around trading, from a date on; an entry replaces all of the one before."""
 
-    since: _Date = Field(alias="from")
+    since: Date = Field(alias="from", description="the first date they hold on", examples=["2026-08-03"])
 
 
 class Closed(Entry):
     """A day without trading."""
 
-    day: _Date = Field(alias="date")
-    name: _Text = Field(description="what the day is called", examples=["Republic Day"])
+    day: Date = Field(alias="date", description="the date without trading", examples=["2027-01-26"])
+    name: Text = Field(description="what the day is called", examples=["Republic Day"])
 
 
 class Special(_Phased):
-    """A day with trading that the library does not know, or at other hours; without `intervals` at the regular ones."""
+    """A day with trading that the library does not know, or at other hours; without any at the regular ones."""
 
-    day: _Date = Field(alias="date")
-    name: _Text = Field(description="what the session is called", examples=["Muhurat trading"])
-    intervals: _Windows | None = None
+    day: Date = Field(
+        alias="date", description="the date with trading, on any day of the week", examples=["2026-11-08"]
+    )
+    name: Text = Field(description="what the session is called", examples=["Muhurat trading"])
+    intervals: Windows | None = Field(
+        None, description="the hours of the day, one window or a list", examples=["[09:15-10:00, 11:30-12:30]"]
+    )
+    opens: Clock | None = Field(None, description="the regular hours, but opening at this time", examples=["17:00"])
+    closes: Clock | None = Field(None, description="the regular hours, but closing at this time", examples=["17:00"])
+    hours_confidence: Confidence | None = Field(
+        None, description=f"of the hours, where they are less sure than the day: {_SURE}", examples=["low"]
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Special:
+        if self.intervals and (self.opens or self.closes):
+            raise Unfit(
+                "`intervals` beside `opens` or `closes`", accepted="one way to give the hours", example="opens: 17:00"
+            )
+        if self.opens and self.closes and not self.opens < self.closes:
+            raise Unfit("it closes before it opens", accepted="opens before closes", example="opens: 17:00")
+        return self
+
+    @property
+    def weakest(self) -> Confidence:
+        return weaker(self.confidence, self.hours_confidence or self.confidence)
 
 
 class CalendarFile(_Strict):
     """One file in calendar/: what it says of one exchange."""
 
-    exchange: _Text = Field(description="the exchange the file is about", examples=["NFO"])
-    like: _Text | None = None
-    library: _Text | None = None
-    zone: Annotated[ZoneInfo | None, BeforeValidator(_zone)] = None
-    known_until: _Date | None = None
-    hours: _Rows[Hours] = ()
-    phases: _Rows[Phases] = ()
-    closed: _Rows[Closed] = ()
-    sessions: _Rows[Special] = ()
+    exchange: Text = Field(description="the exchange the file is about, as `config.yaml` names it", examples=["NFO"])
+    like: Text | None = Field(None, description="the exchange here whose statements this one shares", examples=["NSE"])
+    library: Text | None = Field(
+        None, description="the calendar of pandas-market-calendars that gives the days", examples=["NSE", "XNYS"]
+    )
+    weekdays: Week | None = Field(
+        None, description="in place of `library`, for an exchange it lacks: the days of trading", examples=["mon-fri"]
+    )
+    zone: Zone | None = Field(None, description="the time zone of all times in the file", examples=["Asia/Kolkata"])
+    known_from: Date | None = Field(
+        None, description="the first day that is known; before it a day is unknown", examples=["2026-01-01"]
+    )
+    known_until: Date | None = Field(
+        None, description="the last day that is known; after it a day is unknown", examples=["2026-12-31"]
+    )
+    lists_all_holidays: bool | None = Field(
+        None,
+        description="true when `closed` names every closed weekday: a holiday only the library has is then unknown",
+        examples=[True],
+        strict=True,
+    )
+    hours: Rows[Hours] = Field((), description="regular trading from a date on; the newest that has begun counts")
+    phases: Rows[Phases] = Field((), description="what is not plain trading on a regular day, from a date on")
+    closed: Rows[Closed] = Field((), description="days without trading")
+    sessions: Rows[Special] = Field((), description="days with trading where there is none else, or at other hours")
+
+    @model_validator(mode="after")
+    def _one_source_of_days(self) -> CalendarFile:
+        if self.library and self.weekdays:
+            raise Unfit("both `library` and `weekdays` are given", accepted="one of them", example="weekdays: mon-fri")
+        return self
 
 
 class Layer(IntEnum):
@@ -164,6 +186,11 @@ class Sheet:
     layer: Layer
     document: Document
     content: CalendarFile
+
+
+def weaker(*found: Confidence) -> Confidence:
+    """The weakest of them; without any, HIGH."""
+    return max(found, key=list(Confidence).index, default=Confidence.HIGH)  # HIGH is listed first
 
 
 def parse(documents: Iterable[Document], layer: Layer) -> list[Sheet]:

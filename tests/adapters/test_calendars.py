@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from runbook.adapters.exchange import Answer, Refreshed, refresh
+from runbook.adapters.exchange import Answer, Refreshed, read_timetables, refresh
 from runbook.adapters.files import shipped_calendar
 from runbook.session import INDIA, Confidence, Day, DayStatus, PhaseName, Session
 from runbook.trigger import Anchor
-from tests.library_golden import GOLDEN, NAMES, ask, complaint, text
+from tests.library_golden import GOLDEN, NAMES, ask, complaint, spread, text
 
 FIRST, LAST = date(2023, 1, 2), date(2027, 3, 31)
 KNOWN = date(2026, 12, 31)
@@ -123,6 +123,12 @@ def test_a_doubtful_hour_is_an_open_day_that_says_so(refreshed, exchange, text):
     found = day(refreshed, exchange, text)
     assert (found.status, bool(found.note)) == (DayStatus.OPEN, True)
     assert found.confidence is (Confidence.MEDIUM if text == "2024-05-18" else Confidence.LOW)
+
+
+def test_a_holiday_that_only_a_new_library_had_would_be_unknown_and_so_would_the_years_before_2023():
+    tables = read_timetables(shipped_calendar(), None)
+    assert all(tables[name].complete and tables[name].known_from == date(2023, 1, 1) for name in INDIAN[:4])
+    assert {tables[name].library for name in ("BSE", "BFO", "XBOM")} == {"BSE"}
 
 
 def test_no_day_of_mcx_is_sure_beyond_what_others_wrote_of_it(refreshed):
@@ -247,9 +253,28 @@ def test_a_changed_answer_is_told_with_versions_and_what_to_do(answer):
     assert "requirements.lock" in told
 
 
+def test_a_session_outside_the_week_that_comes_or_goes_is_told(answer):
+    golden = json.loads(text(answer))
+    tel_aviv, sunday, saturday = answer.libraries["XTAE"], date(2025, 11, 2), date(2026, 11, 7)
+    assert 6 not in tel_aviv.week  # the library gives the week of 2026 for all years
+    days = {k: v for k, v in tel_aviv.days.items() if k != sunday} | {
+        saturday: replace(tel_aviv.days[sunday], date=saturday)
+    }
+    told = complaint(golden, replace(answer, libraries={**answer.libraries, "XTAE": replace(tel_aviv, days=days)}))
+    assert "changed 2 answers" in told
+    assert "-> no session" in told
+    assert "XTAE 2026-11-07: no session -> " in told
+
+
 def test_the_golden_file_has_all_that_is_asked():
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     assert tuple(golden["calendars"]) == NAMES
+    for name, answers in golden["calendars"].items():
+        sessions = [day for day, told in spread(answers).items() if not told.startswith("closed") and day < "2026"]
+        # 741 is what pandas before 3.1 makes of Tel Aviv, 778 what 3.1 does
+        assert len(sessions) == {"NSE": 739, "BSE": 737, "XNYS": 752, "XLON": 758, "24/7": 1096, "XTAE": 741}[name], (
+            name
+        )
     assert golden["calendars"]["24/7"]["from"] == {"2023-01-01": "00:00-00:00"}
     assert (
         "Carter" in golden["calendars"]["XNYS"]["from"]["2025-01-09"]

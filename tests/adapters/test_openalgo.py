@@ -88,6 +88,8 @@ CALLS: dict[str, Callable[[OpenAlgo], Any]] = {
     "positions": lambda g: g.positions(budget()),
     "search": lambda g: g.search("NIFTY", "", budget()),
     "history": lambda g: g.last_candle(NIFTY, SUNDAY, budget()),
+    "holidays": lambda g: g.holidays(2026, budget()),
+    "timings": lambda g: g.timings(SUNDAY, budget()),
 }
 
 # --- every recorded answer -------------------------------------------------------------------------------------------
@@ -111,13 +113,15 @@ RECORDED = [
 # (file, pattern of the name) -> the named error; what matches nothing must give a value
 ERRORS: list[tuple[str, str, type[GatewayError]]] = [
     ("ip_ban", ".*", Banned),
-    ("revoke_relogin_rest", r"\[revoked\] (?!search)", BrokerSessionGone),
-    ("rest_errors", ".*with a wrong key", WrongKey),
+    ("revoke_relogin_rest", r"\[revoked\] (?!search|market)", BrokerSessionGone),
+    ("rest_errors", "(?!market).*with a wrong key", WrongKey),
     (
         "rest_errors",
         "ping, |analyzer, key|quotes, fields|quotes bad|quotes lower case exchange|body is not|empty body",
         GatewayRejected,
     ),
+    ("rest_live", "market/timings bad date", GatewayRejected),
+    ("rest_errors", "market/holidays with a wrong key", GatewayRejected),  # the key passes, 1999 does not
     ("rest_errors", "quotes NIFTY on NSE|quotes lower case symbol", SymbolUnknown),
     ("rest_errors", "form body|JSON array", BadAnswer),  # OpenAlgo itself failed: no broker is behind a ping
     ("rest_errors", "rate limit|/health/status beyond", RateLimited),
@@ -215,6 +219,15 @@ def check(call: str, body: Any, got: Any) -> None:
     elif call == "search":
         assert [(x.instrument.symbol, x.kind, x.lot_size) for x in got] == [
             (r["symbol"], r["instrumenttype"], r["lotsize"]) for r in data
+        ]
+    elif call == "holidays":
+        assert [(h.date.isoformat(), h.name, h.kind, list(h.closed), len(h.opens)) for h in got] == [
+            (r["date"], r["description"], r["holiday_type"], r["closed_exchanges"], len(r["open_exchanges"]))
+            for r in data
+        ]
+    elif call == "timings":
+        assert [(h.exchange, h.start.timestamp() * 1000, h.end.timestamp() * 1000) for h in got] == [
+            (r["exchange"], r["start_time"], r["end_time"]) for r in data
         ]
     elif call == "history":
         if not data:
@@ -708,6 +721,8 @@ def test_the_list_of_endpoints_holds_reads_only_and_cannot_be_added_to() -> None
         "/api/v1/tradebook",
         "/api/v1/positionbook",
         "/api/v1/history",
+        "/api/v1/market/holidays",
+        "/api/v1/market/timings",
     }
     with pytest.raises(TypeError):
         ENDPOINTS["placeorder"] = ENDPOINTS["ping"]  # type: ignore[index]

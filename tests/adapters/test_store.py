@@ -30,7 +30,7 @@ from runbook.ports import Delivery, Message
 from runbook.run import Attempt, State, abandoned, overran, settle
 from runbook.session import INDIA, SessionCalendar
 from runbook.trigger import Anchor, At, Every
-from tests.fakes import MONDAY, TUESDAY, WEDNESDAY, at, calendar, session
+from tests.fakes import MONDAY, TUESDAY, WEDNESDAY, at, calendar, ledger_file, session
 
 NOW = at("08:15")
 LEASE = timedelta(seconds=15)
@@ -41,8 +41,7 @@ KEY = Key(MONDAY, "verify", "open-60m")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(tmp_path / "runbook.db", busy_seconds=10.0)
-    made.migrate()
+    made = Store(ledger_file(tmp_path), busy_seconds=10.0)
     yield made
     made.close()
 
