@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from runbook.job import IfLate, JobSpec, Key, Occurrence
@@ -72,9 +73,18 @@ def judge(
     now: datetime,
     zone: ZoneInfo,
     down: tuple[datetime, datetime] | None = None,
+    unknown: Mapping[date, str] = MappingProxyType({}),
 ) -> list[Decision]:
-    """What becomes of each due row. `siblings` are all rows of the (session, job) pairs that the due rows mention."""
-    return [_one(entry, jobs, siblings, now, zone, down) for entry in due]
+    """What becomes of each due row. `siblings` are all rows of the (session, job) pairs that the due rows mention.
+
+    `unknown` are the days of which the calendar does not know whether they are sessions, each with why: what acts is held.
+    """
+    return [
+        End(entry.key, State.SKIPPED, f"held: {unknown[entry.key.session]}")
+        if entry.key.session in unknown and (job := jobs.get(entry.key.job)) is not None and job.acts
+        else _one(entry, jobs, siblings, now, zone, down)
+        for entry in due
+    ]
 
 
 def _one(

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from runbook.errors import CalendarError
 from runbook.session import SessionCalendar
+from runbook.timetable.changes import changed_past
 
 if TYPE_CHECKING:
     from runbook.adapters.exchange import Refreshed
     from runbook.adapters.store import Store
 
 FIRST = date(2023, 1, 1)  # before it the calendar data was not checked
+REPLAN = time(0, 5)  # exchange time: a new day is looked at
+_LIBRARY = timedelta(days=7)  # how often the library itself is asked; files are read far more often
 _CASH = {"NFO": "NSE", "BFO": "BSE"}  # whose closing auction quiets an index while its derivatives trade on
+
+
+class Why(StrEnum):
+    """Why the calendar is to be resolved anew."""
+
+    LIBRARY = "the library was last asked a week ago"
+    FILES = "a calendar file changed"
+    DAY = "a new day began"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the almanac asks of the world; `app` gives it.
+
+    `compute` builds calendars, asking the library in a child unless an earlier answer of it is handed in. `stamp` says
+    in a moment whether any calendar file changed: equal stamps, equal files.
+    """
+
+    compute: Callable[[Sequence[str], date, date, date, Mapping[str, Any] | None], Refreshed]
+    stamp: Callable[[], object]
 
 
 def exchanges(exchange: str) -> list[str]:
@@ -23,21 +48,60 @@ def exchanges(exchange: str) -> list[str]:
 
 
 class Almanac:
-    """Calendars by exchange. `refresh` runs the library in a child process; everything else reads the ledger."""
+    """Calendars by exchange, out of the ledger. `refresh` computes them anew; nothing else does."""
 
-    def __init__(
-        self, store: Store, exchange: str, refresh: Callable[[Sequence[str], date, date, date], Refreshed]
-    ) -> None:
+    def __init__(self, store: Store, exchange: str, world: World) -> None:
         self._store = store
         self._exchange = exchange
-        self._refresh = refresh
+        self._world = world
         self._held: dict[str, SessionCalendar] = {}
+        self._stamp: object = None
+        self._resolved: datetime | None = None
 
-    def refresh(self, now: datetime) -> tuple[str, ...]:
-        """Compute and store the calendars; gives the warnings. Raises CalendarError and keeps what is there."""
+    def due(self, now: datetime) -> Why | None:
+        """Why `refresh` should be called, or None; costs a look at some file names."""
+        if self._resolved is None:
+            return None  # whoever starts refreshes first
+        if self._world.stamp() != self._stamp:
+            return Why.FILES
+        calendar = self.calendar()
+        if self._resolved < datetime.combine(calendar.today(now), REPLAN, calendar.zone) <= now:
+            with self._store.read() as books:
+                kept = books.calendars.library()
+            return Why.LIBRARY if kept is None or now - kept[0] >= _LIBRARY else Why.DAY
+        return None
+
+    def refresh(self, now: datetime, why: Why = Why.LIBRARY) -> tuple[str, ...]:
+        """Compute and store the calendars; gives the warnings.
+
+        Raises CalendarError (the library failed, or has changed its mind about the past) or ConfigError (a fault in a
+        file); the table that was there stays in use then, and the next change of a file or the next day tries again.
+        """
+        self._stamp, self._resolved = self._world.stamp(), now
         names = exchanges(self._exchange)
-        last = date(now.year + 1, 12, 31)
-        made = self._refresh(names, FIRST, last, date(now.year, 12, 31))
+        with self._store.read() as books:
+            kept = books.calendars.library()
+            old = {name: books.calendars.load(name) for name in names}
+            source = books.calendars.provenance(names[0])
+        said = kept[1] if kept and why is not Why.LIBRARY else None
+        made = self._world.compute(names, FIRST, date(now.year + 1, 12, 31), date(now.year, 12, 31), said)
+        if source is not None and source[2].get("files") == made.provenance.get("files"):
+            # No file was edited, so nobody meant to change a past day: a new release of the library did.
+            told = [
+                f"{name} {day}"
+                for name in names
+                if (before := old[name]) is not None
+                for day in changed_past(before, made.calendars[name], before.today(now))
+            ]
+            if told:
+                more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+                raise CalendarError(
+                    f"the library has changed its mind about the past: {'; '.join(told[:3])}{more}",
+                    hint="compare the installed versions with requirements.lock; the last good table stays in use",
+                )
+        if made.said and made.said is not said:
+            with self._store.write() as books:
+                books.calendars.keep_library(made.said, now)
         self.keep([made.calendars[name] for name in names], made.provenance, now)
         return made.warnings
 
@@ -51,13 +115,14 @@ class Almanac:
     def calendar(self, exchange: str | None = None) -> SessionCalendar:
         """The calendar of `exchange`, by default the desk's own; raises CalendarError when none was ever computed."""
         name = exchange or self._exchange
-        if name not in self._held:
+        found = self._held.get(name)
+        if found is None:
             with self._store.read() as books:
                 found = books.calendars.load(name)
             if found is None:
                 raise CalendarError(f"no calendar of {name} in the ledger", hint="`runbook init` computes it")
             self._held[name] = found
-        return self._held[name]
+        return found
 
     def cash(self) -> SessionCalendar | None:
         """The calendar of the cash market under this desk's derivatives, if that is another one."""

@@ -79,6 +79,7 @@ class JobSpec:
     on_abandoned: OnAbandoned = OnAbandoned.RERUN
     catch_up_sessions: int = 0
     resident: bool = False
+    acts: bool = False  # it changes something: held on a day that the calendar does not know
     severity: Severity = Severity.WARNING
     to: tuple[str, ...] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a token

@@ -13,6 +13,11 @@ from zoneinfo import ZoneInfo
 INDIA = ZoneInfo("Asia/Kolkata")
 
 
+ASSUMED = "assumed"  # the name of a session that nobody has announced
+_SATURDAY = 5
+_NEAR = timedelta(days=15)  # how far the hours of the last known session may be carried
+
+
 class DayStatus(StrEnum):
     """What is known of a calendar day. UNKNOWN is an answer of its own: never open, never closed."""
 
@@ -185,6 +190,31 @@ class SessionCalendar:
         """The first session that opens after `now`; None where knowledge ends (ask `day` for why)."""
         i = bisect_right(self._opens, _utc(now))
         return self._sessions[i] if i < len(self._sessions) else None
+
+    def assumed(self, day: date) -> Session | None:
+        """The session an UNKNOWN weekday would have if it were an ordinary one, named "assumed"; None for any other day.
+
+        It says when to look, never that the exchange is open: nothing is promised on it, and nothing may act on it.
+        """
+        known = self.day(day)
+        if known.status is not DayStatus.UNKNOWN or day.weekday() >= _SATURDAY:
+            return None
+        ordinary = next((s for s in reversed(self._sessions) if s.date < day and s.date.weekday() < _SATURDAY), None)
+        if ordinary is None or day - ordinary.date > _NEAR:
+            return None
+
+        def moved(instant: datetime) -> datetime:
+            local = instant.astimezone(self.zone)
+            return datetime.combine(day, local.time(), self.zone).astimezone(UTC)
+
+        hours = tuple((moved(a), moved(b)) for a, b in ordinary.intervals)
+        phases = tuple(Phase(p.name, moved(p.start), moved(p.end)) for p in ordinary.phases)
+        return Session(self.exchange, day, hours, phases, ASSUMED, "", Confidence.LOW, known.reason, self.zone)
+
+    def session_of(self, day: date) -> Session | None:
+        """The session of `day`, or the assumed one of an UNKNOWN weekday."""
+        found = self.days.get(day)
+        return found.session if found is not None and found.session is not None else self.assumed(day)
 
     def sessions(self, first: date, last: date) -> Iterable[Session]:
         """The sessions dated from `first` to `last`, both included."""

@@ -98,6 +98,7 @@ class World:
         self.clock = RehearsalClock(self.now)
         self.notifier, self.alarm, self.steps = FakeNotifier(), FakeAlarm(), Steps()
         self.runs: list[Run] = []
+        self.on_run: Callable[[Run], object] = self.runs.append
         self.turns = 0
         self.positions: Callable[[], str | None] = lambda: None
         self.teller = Teller(self.store, self.notifier, self.channels, self.clock)
@@ -105,13 +106,16 @@ class World:
             Parts(
                 self.clock, self.store, self.alarm, self.teller, Voice(self.channels, INDIA, "http://desk"), FakeDesk(),
                 self.jobs, {j.name: self.steps(j.name) for j in self.jobs}, "abc", self.holder, 812, "desk",
-                self._calendar, self._state, lambda: self.positions(), "local_paper", self.runs.append,
+                self._calendar, self._state, lambda: self.positions(), "local_paper", self._ran,
             )
         )  # fmt: skip
 
     def _calendar(self) -> SessionCalendar:
         self.turns += 1  # asked once in every turn
         return self.calendar
+
+    def _ran(self, done: Run) -> None:
+        self.on_run(done)
 
     def _state(self) -> Mapping[str, Any]:
         return {"feed": {"running": False}}
@@ -455,6 +459,18 @@ def test_nobody_is_reminded_when_the_broker_is_verified(make):
     w.start()
     w.go("08:15", "08:46", "09:00")
     assert w.told() == []
+
+
+def test_a_login_that_was_seen_is_not_asked_for_again_when_the_token_dies(make):
+    w = make(verify(deadline=None)).start()
+    w.go("08:15")
+    w.steps.does["verify_broker"] = lambda _: BAD
+    w.go("09:05")
+    w.stop()
+    v = w.again("09:07")
+    v.steps.does["verify_broker"] = lambda _: BAD
+    v.start()
+    assert [t for t in v.told() if "LOGIN" in t] == []
 
 
 def test_ready_is_told_once(make):
@@ -860,7 +876,7 @@ def test_a_calendar_that_changes_while_the_ledger_is_busy_is_planned_later(make,
 
 def test_a_fault_of_the_engine_itself_ends_the_process_with_its_name(make):
     w = make(job("mine", "open"))
-    w.engine._p = replace(w.engine._p, on_run=lambda _run: 1 / 0)
+    w.on_run = lambda _run: 1 / 0
     w.engine.start()
     w.clock.jump_to(at("09:15"))
     w.engine.wake()
@@ -876,7 +892,8 @@ def test_rows_are_planned_for_the_running_session_and_the_two_to_come(make):
     w = make(job("mine", "open"), now="10:00").start()
     with w.store.read() as books:
         assert books.ledger.sessions(9) == [WEDNESDAY, TUESDAY, MONDAY]
-    w.go("00:04", day=TUESDAY)
+    w.go("00:06", day=TUESDAY)
+    w.go("00:04", day=WEDNESDAY)
     with w.store.read() as books:
         assert books.ledger.sessions(1) == [WEDNESDAY]
     w.go("00:06", day=WEDNESDAY)
@@ -891,8 +908,15 @@ def test_a_calendar_that_changes_moves_what_is_planned_and_cancels_a_closed_day(
         evening = session(opens="18:00", closes="19:00")
         w.calendar = calendar(evening, session(WEDNESDAY), closed={TUESDAY: "Guru Nanak Jayanti"})
         w.settle()
-    assert "report close+30m of 2026-11-23 moved from Mon 23 Nov 16:10 to Mon 23 Nov 19:30" in caplog.text
-    assert "3 planned occurrences were cancelled" in caplog.text
+    with w.store.read() as books:
+        (told,) = [row for row in books.alerts.messages(MONDAY) if row.key.startswith("plan@")]
+    assert told.message.title == "[INFO] the plan has changed"
+    for line in (
+        "report of 2026-11-23: Mon 23 Nov 16:10 -> Mon 23 Nov 19:30",
+        "verify_broker of 2026-11-24 cancelled (closed: Guru Nanak Jayanti), 2 times",
+    ):
+        assert line in caplog.text
+        assert line.split()[0] in told.message.body
     assert w.entry("verify_broker", "open-60m").occurrence.planned == at("08:15")  # it has run
     assert w.entry("verify_broker", "open-10m").occurrence.due == at("17:50")
     assert set(w.states(TUESDAY).values()) == {State.CANCELLED}
@@ -955,9 +979,10 @@ def test_the_feed_s_news_is_a_row_and_an_alarm_that_opens_after_its_hold(make):
 
 def test_the_last_words_of_the_feed_are_written_although_we_stop(make):
     w = make(job("mine", "open")).start()
-    w.engine._stopping.set()
+    w.on_run = lambda _run: 1 / 0
+    w.clock.jump_to(at("09:15"))
     w.engine.wake()
-    assert w.engine.finished.wait(5.0)
+    assert w.engine.finished.wait(5.0)  # it turns no more: what comes now is taken by the stop
     w.engine.post(FeedTotals(MONDAY, at("08:05"), {"ticks": 1}))
     w.engine.stop()
     with w.store.read() as books:

@@ -43,6 +43,7 @@ class Answer:
 
     libraries: Mapping[str, Library] = field(repr=False)
     versions: Mapping[str, str]
+    said: Mapping[str, Any] = field(default_factory=dict, repr=False)  # as the child put it; JSON, to be kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Refreshed:
     calendars: dict[str, SessionCalendar] = field(repr=False)
     provenance: dict[str, Any]
     warnings: tuple[str, ...] = ()
+    said: Mapping[str, Any] = field(default_factory=dict, repr=False)  # what the library answered, to be kept
 
 
 def refresh(
@@ -63,18 +65,21 @@ def refresh(
     *,
     horizon: date,
     timeout: float = 60,
+    said: Mapping[str, Any] | None = None,
 ) -> Refreshed:
     """Compute the calendar of each of `exchanges`; takes about 2 s, blocks, and changes nothing.
 
     `overlay_dir` may be missing, or the base itself as in a checkout. `horizon` ends what is believed of an exchange
-    that no file speaks of. Raises ConfigError with all faults of the files, CalendarError when the library fails.
+    that no file speaks of. `said` is an earlier answer of the library, which spares the child as long as it covers what
+    is asked. Raises ConfigError with all faults of the files, CalendarError when the library fails.
     """
     from runbook.timetable import build  # pydantic: 60 ms that `status` need not pay
 
     tables, digests = _read(base_dir, overlay_dir)
     names = {exchange: tables[exchange].library if exchange in tables else exchange for exchange in exchanges}
     asked = dict.fromkeys(name for name in names.values() if name)  # none for an exchange that the library lacks
-    answer = fetch([Request(name, first, last) for name in asked], timeout) if asked else Answer({}, {})
+    requests = [Request(name, first, last) for name in asked]
+    answer = _remembered(requests, said) or (fetch(requests, timeout) if requests else Answer({}, {}))
     calendars: dict[str, SessionCalendar] = {}
     warnings: list[str] = []
     for exchange, name in names.items():
@@ -87,7 +92,17 @@ def refresh(
             )
         elif library:
             warnings += _disagreements(tables[exchange], library, made)
-    return Refreshed(calendars, {"versions": dict(answer.versions), "files": digests}, tuple(warnings))
+    provenance = {"versions": dict(answer.versions), "files": digests}
+    return Refreshed(calendars, provenance, tuple(warnings), answer.said)
+
+
+def _remembered(requests: Sequence[Request], said: Mapping[str, Any] | None) -> Answer | None:
+    """The kept answer where it covers all of `requests`, else None."""
+    if not said or not requests:
+        return None
+    spans = {told["name"]: (told.get("first"), told.get("last")) for told in said["calendars"]}
+    covered = all(spans.get(r.name) == (str(r.first), str(r.last)) for r in requests)
+    return _answer(requests, said) if covered else None
 
 
 def read_timetables(base_dir: Path, overlay_dir: Path | None) -> dict[str, Timetable]:
@@ -104,7 +119,11 @@ def fetch(requests: Sequence[Request], timeout: float = 60, *, child: Path = _CH
     asked = json.dumps([{"name": r.name, "first": str(r.first), "last": str(r.last)} for r in requests])
     said = _run([sys.executable, "-P", str(child)], asked, timeout)
     try:
-        return _answer(requests, json.loads(said))
+        told = json.loads(said)
+        spans = {r.name: (str(r.first), str(r.last)) for r in requests}
+        for one in told["calendars"]:
+            one["first"], one["last"] = spans.get(one["name"], (None, None))
+        return _answer(requests, told)
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise CalendarError(
             f"the calendar library answered what is no answer: {said.strip()[:80]!r}",
@@ -173,7 +192,7 @@ def _answer(requests: Sequence[Request], said: Any) -> Answer:
         )
     if missing := {request.name for request in requests} - libraries.keys():
         raise KeyError(missing)
-    return Answer(libraries, said["versions"])
+    return Answer(libraries, said["versions"], said)
 
 
 def _read(base_dir: Path, overlay_dir: Path | None) -> tuple[dict[str, Timetable], dict[str, str]]:

@@ -198,6 +198,7 @@ class Job(_Model):
     on_abandoned: OnAbandoned = OnAbandoned.RERUN
     catch_up_sessions: int = Field(0, ge=0, le=20)
     resident: bool = False
+    acts: bool = False
     enabled: bool = True
     alert: AlertTo = AlertTo()
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
@@ -239,7 +240,7 @@ class Job(_Model):
         return JobSpec(
             self.name, self.run, trigger, self.timeout.total_seconds(), self.latest_start, self.deadline,
             self.repeat_until_ok, self.needs, self.after, self.if_late, self.on_abandoned, self.catch_up_sessions,
-            self.resident, self.alert.severity, self.alert.to, self.with_,
+            self.resident, self.acts, self.alert.severity, self.alert.to, self.with_,
         )  # fmt: skip
 
 

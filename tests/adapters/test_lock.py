@@ -75,9 +75,12 @@ def test_a_child_does_not_inherit_the_lock(tmp_path):
     """Children outlive their daemon by seconds (a calendar, a message): none of them may keep the next one out."""
     lock = DatabaseLock(tmp_path / "runbook.db")
     lock.take("x")
+    code = "import sys; print('up', flush=True); sys.stdin.readline()"
     with subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.readline()"], stdin=subprocess.PIPE, close_fds=False
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False
     ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
         lock.release()
         assert not lock.held()
         child.kill()

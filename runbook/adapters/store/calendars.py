@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, delete, select
 
-from runbook.adapters.store.schema import calendar_day, calendar_source
+from runbook.adapters.store.schema import calendar_day, calendar_library, calendar_source
 from runbook.session import SessionCalendar, day_from_row, day_to_row
 
 
@@ -35,6 +35,16 @@ class Calendars:
                 provenance=dict(provenance), computed_at=now,
             )
         )  # fmt: skip
+
+    def keep_library(self, said: Mapping[str, Any], now: datetime) -> None:
+        """What the library answered, so that a changed file needs no child."""
+        self._c.execute(delete(calendar_library))
+        self._c.execute(calendar_library.insert().values(name="all", said=dict(said), asked_at=now))
+
+    def library(self) -> tuple[datetime, dict[str, Any]] | None:
+        """(asked at, what it said), or None when it was never asked."""
+        row = self._c.execute(select(calendar_library)).one_or_none()
+        return None if row is None else (row.asked_at, row.said)
 
     def load(self, exchange: str) -> SessionCalendar | None:
         """The calendar of one exchange, or None when it was never computed."""

@@ -57,12 +57,13 @@ class Ledger:
             self._c.execute(dialect.insert(occurrence).on_conflict_do_nothing(), new)
         return moved
 
-    def cancel(self, keep: Iterable[Key], sessions: Iterable[date], reason: str) -> int:
+    def cancel(self, keep: Iterable[Key], sessions: Iterable[date], reason: str) -> list[Key]:
         """Cancel what is still planned in `sessions` and no longer wanted (a day that closed, a job taken out)."""
         wanted = set(keep)
         where = and_(occurrence.c.session.in_(list(sessions)), occurrence.c.state == State.PLANNED)
         gone = [_key(r) for r in self._c.execute(select(occurrence).where(where)) if _key(r) not in wanted]
-        return self.end(gone, State.CANCELLED, reason)
+        self.end(gone, State.CANCELLED, reason)
+        return gone
 
     def due(self, now: datetime) -> list[Entry]:
         """What is planned and due, the earliest first."""

@@ -95,6 +95,13 @@ calendar_source = Table(
     Column("computed_at", Instant, nullable=False),
 )  # fmt: skip
 
+calendar_library = Table(
+    "calendar_library", metadata,
+    Column("name", String(12), primary_key=True),
+    Column("said", JSON, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+)  # fmt: skip
+
 occurrence = Table(
     "occurrence", metadata,
     Column("session", Day, nullable=False),

@@ -42,6 +42,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("exchange", "date", name=op.f("pk_calendar_day")),
     )
     op.create_table(
+        "calendar_library",
+        sa.Column("name", sa.String(length=12), nullable=False),
+        sa.Column("said", sa.JSON(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_calendar_library")),
+    )
+    op.create_table(
         "calendar_source",
         sa.Column("exchange", sa.String(length=12), nullable=False),
         sa.Column("zone", sa.String(length=40), nullable=False),

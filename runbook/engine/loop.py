@@ -6,74 +6,30 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import date, datetime, timedelta
 
 from runbook import agenda, run
-from runbook.alert import (
-    FLAP_WINDOW,
-    AlertChange,
-    Cause,
-    ChangeKind,
-    FeedMoved,
-    JobSettled,
-    LoginDue,
-    Notice,
-    Tick,
-    decide,
-)
+from runbook.alert import CalendarDoubt, JobSettled, LoginDue, Notice, Severity, Tick
+from runbook.almanac import Why
 from runbook.budget import Budget
-from runbook.clock import Clock, host_monotonic
-from runbook.day import FeedChange
-from runbook.errors import JobFailed, StoreError
-from runbook.job import Context, Desk, JobSpec, Key, Occurrence, OnAbandoned, Step, Verdict
+from runbook.clock import host_monotonic
+from runbook.engine import takeover
+from runbook.engine.alerting import Alerting
+from runbook.engine.parts import BROKER_JOB, SCHEDULER, CalendarNews, FeedNews, FeedTotals, Parts
+from runbook.engine.planner import Planner
+from runbook.errors import JobFailed, RunbookError, StoreError
+from runbook.job import Context, JobSpec, Key, Verdict
 from runbook.run import Attempt, Entry, Run, State
-from runbook.session import Session, SessionCalendar
-from runbook.teller import Teller, Voice, rows_for
 from runbook.trigger import Anchor
-
-if TYPE_CHECKING:
-    from runbook.adapters.store import Books, Store
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=15)
 RENEW = timedelta(seconds=5)
 GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
-AHEAD = 2  # sessions planned ahead
-REPLAN = time(0, 5)  # exchange time
 LOGIN = Anchor.parse("open-30m")
-BROKER_JOB = "verify_broker"
-SCHEDULER = "scheduler"  # the actor of what was not started by a person
 _GIVE_UP = 3  # threads left behind before the process asks to be restarted
-
-
-class Alarm(Protocol):
-    """Something that wakes the engine; see adapters/scheduler."""
-
-    def start(self) -> None: ...
-    def at(self, instant: datetime) -> None: ...
-    def stop(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class FeedNews:
-    """The feed changed its mode: a row, and what it means for the alerts (None: nothing)."""
-
-    session: date
-    change: FeedChange
-    cause: FeedMoved | None
-
-
-@dataclass(frozen=True, slots=True)
-class FeedTotals:
-    """The feed's totals at a minute."""
-
-    session: date
-    at: datetime
-    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +48,7 @@ class _Running:
     since: float  # host seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What an engine is made of; `app` puts it together."""
-
-    clock: Clock
-    store: Store
-    alarm: Alarm
-    teller: Teller
-    voice: Voice
-    desk: Desk
-    jobs: Sequence[JobSpec]
-    steps: Mapping[str, Step]
-    config_hash: str
-    holder: str
-    pid: int
-    host: str
-    calendar: Callable[[], SessionCalendar]
-    state: Callable[[], Mapping[str, Any]]  # what the daemon says of itself beside its lease
-    positions: Callable[[], str | None]
-    mode: str
-    on_run: Callable[[Run], None] = lambda _run: None
+_Item = _Done | FeedNews | FeedTotals | CalendarNews
 
 
 class Engine:
@@ -121,20 +57,21 @@ class Engine:
     def __init__(self, parts: Parts) -> None:
         self._p = parts
         self._jobs = {job.name: job for job in parts.jobs}
-        self._inbox: queue.SimpleQueue[_Done | FeedNews | FeedTotals] = queue.SimpleQueue()
-        self._backlog: deque[_Done | FeedNews | FeedTotals] = deque()  # taken from the inbox, not recorded yet
+        self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._backlog: deque[_Item] = deque()  # taken from the inbox, not recorded yet
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._running: dict[Key, _Running] = {}
         self._left_behind = 0
         self._epoch = 0
-        self._planned_for: tuple[date, datetime] | None = None
         self._renewed: datetime | None = None
         self._reminded: set[date] = set()
         self._down: tuple[datetime, datetime] | None = None
         self._armed: datetime | None = None
         self._lost: str | None = None
-        self._calendar = parts.calendar()
+        self._renewing = False
+        self._planner = Planner(parts)
+        self._alerting = Alerting(parts.voice, self._planner.session, parts.positions)
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 
@@ -149,10 +86,11 @@ class Engine:
             if held is not None:
                 self._down = (min(held.renewed, now), now)
             first = not books.ledger.sessions(1)
-            self._tidy(books, now)
-            self._plan(books, now, first=first)
-            self._told_late(books, now, first=first)
-        self._planned_for = (self._calendar.today(now), now)
+            takeover.tidy(books, self._jobs, self._planner, self._alerting, self._epoch, now)
+            self._planner.plan(books, now, first=first)
+            if told := takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first):
+                self._alerting.notice(books, told, now, self._day(now))
+        self._planner.planned(now)
         self._renewed = now
         self._p.teller.start()
         self._p.alarm.start()
@@ -175,7 +113,7 @@ class Engine:
                 for held in self._running.values():
                     reason = "runbook was stopped while this ran"
                     if books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason)):
-                        self._run_again(books, held.attempt.occurrence, now)  # else whoever took over has it
+                        takeover.again(books, self._jobs, held.attempt.occurrence, now)  # else whoever took over has it
                 books.desk.release(self._p.holder, self._epoch, now)
         except StoreError as exc:
             log.error("at the end: %s", exc)  # the next start finds the rows of an older epoch and says so
@@ -233,6 +171,7 @@ class Engine:
         self._heartbeat(now)
         if self._lost:
             return  # what is due belongs to whoever holds the lease now
+        self._renew_calendar(now)
         self._replan(now)
         self._start_due(now)
         self._requests(now)
@@ -251,7 +190,7 @@ class Engine:
             self._take(self._backlog[0])
             self._backlog.popleft()
 
-    def _take(self, item: _Done | FeedNews | FeedTotals) -> None:
+    def _take(self, item: _Item) -> None:
         match item:
             case _Done(job, attempt, result, ended):
                 self._settle(job, run.settle(job, attempt, ended, result))
@@ -259,11 +198,13 @@ class Engine:
                 with self._p.store.write() as books:
                     books.feed.change(session, change)
                     if cause is not None:
-                        self._decide(books, [cause], change.at, session)
+                        self._alerting.decide(books, [cause], change.at, session)
                 self._p.teller.nudge()
             case FeedTotals(session, at, data):
                 with self._p.store.write() as books:
                     books.feed.sample(session, at, data)
+            case CalendarNews():
+                self._calendar_news(item)
 
     def run_here(self, key: Key, actor: str, *, again: bool) -> Run:
         """Run one occurrence in this process, which has no engine turning: `runbook run` without a daemon."""
@@ -271,7 +212,8 @@ class Engine:
         job = self._jobs[key.job]
         with self._p.store.write() as books:
             self._epoch = books.desk.take(self._p.holder, self._p.pid, self._p.host, now, LEASE, dead=True)
-            session = next(iter(self._calendar.sessions(key.session, key.session)))
+            session = self._planner.session(key.session)
+            assert session is not None, key  # the command line asked the same calendar
             books.ledger.plan([(o, job.repeating) for o in agenda.occurrences(job, session)], self._p.config_hash)
             attempt = books.ledger.claim(key, actor, now, self._epoch, again=again)
         if attempt is None:
@@ -292,118 +234,62 @@ class Engine:
         self._settle(job, replace(done, again_at=None))
         return done
 
-    # -- plan -------------------------------------------------------------------------------------------------------
+    # -- calendar and agenda ----------------------------------------------------------------------------------------
+
+    def _renew_calendar(self, now: datetime) -> None:
+        """Resolve the calendar anew when a file, the day or the week says so; in a thread, since it takes seconds."""
+        why = None if self._renewing else self._p.calendar_due(now)
+        if why is not None:
+            self._renewing = True
+            threading.Thread(target=self._renew_now, args=(now, why), name="calendar", daemon=True).start()
+
+    def _renew_now(self, now: datetime, why: Why) -> None:
+        try:
+            self._p.calendar_renew(now, why)
+            news = CalendarNews(why)
+        except RunbookError as exc:
+            news = CalendarNews(why, str(exc), exc.hint or "")
+        except Exception as exc:
+            log.exception("renewing the calendar failed")
+            news = CalendarNews(why, f"{type(exc).__name__}: {exc}")
+        self._inbox.put(news)
+        self._wake.set()
+
+    def _calendar_news(self, news: CalendarNews) -> None:
+        now = self._p.clock.now()
+        today = self._day(now)
+        log.log(
+            logging.ERROR if news.fault else logging.INFO, "calendar, since %s: %s", news.why, news.fault or "resolved"
+        )
+        with self._p.store.write() as books:
+            doubt = CalendarDoubt(
+                "stale", today, reason=news.fault, severity=Severity.WARNING, hint=news.hint, over=not news.fault
+            )
+            self._alerting.decide(books, [doubt], now, today)
+        self._renewing = False
+        self._p.teller.nudge()
 
     def _replan(self, now: datetime) -> None:
-        today = self._calendar.today(now)
-        computed = self._planned_for
-        due = datetime.combine(today, REPLAN, self._calendar.zone)
-        fresh = self._p.calendar()
-        if computed is not None and computed[1] >= due and fresh is self._calendar:
+        if not self._planner.stale(now):
             return
-        if computed is not None and now < due and computed[0] == today - timedelta(days=1) and fresh is self._calendar:
-            return
-        self._calendar, self._planned_for = fresh, None  # until it is written, it is not planned
         with self._p.store.write() as books:
-            self._plan(books, now)
-        self._planned_for = (today, now)
+            if news := self._planner.plan(books, now):
+                self._alerting.notice(books, news, now, self._day(now))
+        self._planner.planned(now)
+        self._p.teller.nudge()
 
-    def _plan(self, books: Books, now: datetime, *, first: bool = False) -> None:
-        """Write down the occurrences of the running session and the next ones; and, after a downtime, of what was missed."""
-        calendar = self._calendar
-        today = calendar.today(now)
-        start = today
-        if not first and (known := books.ledger.sessions(1)):
-            start = max(min(known[0] + timedelta(days=1), today), today - timedelta(days=7))
-        coming = [s for s in calendar.sessions(start, today + timedelta(days=30)) if not (first and s.close <= now)]
-        later = [s for s in coming if s.open > now][:AHEAD]
-        sessions = [s for s in coming if s.open <= now] + later
-        rows = agenda.agenda(self._p.jobs, sessions)
-        for moved in books.ledger.plan(rows, self._p.config_hash, now):
-            log.info("%s moved from %s to %s", moved.key, self._when(moved.was), self._when(moved.now))
-        days = [today + timedelta(days=n) for n in range(31)]
-        gone = books.ledger.cancel(
-            [o.key for o, _ in rows],
-            [d for d in days if d <= max((s.date for s in sessions), default=today)],
-            "no longer planned: the calendar or the jobs changed",
-        )
-        if gone:
-            log.info("%d planned occurrences were cancelled: the calendar or the jobs changed", gone)
-
-    def _tidy(self, books: Books, now: datetime) -> None:
-        """Rows that an earlier process left running are abandoned; what may be run again is planned once more."""
-        for entry, attempt in books.ledger.running(before_epoch=self._epoch):
-            ended = run.abandoned(attempt, now)
-            books.ledger.settle(ended)
-            job = self._jobs.get(entry.key.job)
-            if not self._run_again(books, entry.occurrence, now) and job is not None and not job.repeating:
-                cause = JobSettled(job.name, entry.key.slot, ended.outcome, reason=ended.reason, severity=job.severity)
-                self._decide(books, [cause], now, entry.key.session, job.to)
-        for job in self._jobs.values():
-            if not job.resident:
-                continue
-            for session in self._calendar.sessions(
-                self._calendar.today(now) - timedelta(days=1), self._calendar.today(now)
-            ):
-                if not session.close > now:
-                    continue
-                for o in agenda.occurrences(job, session):
-                    held = books.ledger.entry(o.key)
-                    if held and held.state is State.SUCCEEDED and now <= held.occurrence.latest_start:
-                        books.ledger.reopen(o.key, now, "run again: what it started ended with its process")
-
-    def _run_again(self, books: Books, occurrence: Occurrence, now: datetime) -> bool:
-        """Plan what was cut off once more, where its job says that this does no harm."""
-        job = self._jobs.get(occurrence.key.job)
-        if job is None or job.repeating or job.on_abandoned is OnAbandoned.FAIL or now > occurrence.latest_start:
-            return False
-        books.ledger.reopen(occurrence.key, now, "run again: the process that ran it ended")
-        return True
-
-    def _told_late(self, books: Books, now: datetime, *, first: bool) -> None:
-        """One message after a start in the middle of things: down from when to when, what was missed, what runs now."""
-        decisions = self._judge(books, now)
-        missed = [d for d in decisions if isinstance(d, agenda.End)]
-        for end in missed:
-            books.ledger.end([end.key], end.state, end.reason)
-        session = self._calendar.session_at(now)
-        inside = session is not None and session.open - timedelta(hours=1) <= now <= session.close + timedelta(hours=1)
-        lost = [d for d in missed if d.state is State.MISSED]
-        if not lost and not (inside and self._down):
-            return
-        lines = []
-        if self._down and not first:
-            lines.append(f"down: {self._when(self._down[0])} - {self._when(self._down[1])}")
-        counts: dict[tuple[date, str], int] = {}
-        for end in lost:
-            counts[end.key.session, end.key.job] = counts.get((end.key.session, end.key.job), 0) + 1
-        lines += [
-            f"missed: {job} of {day}" + (f", {n} times" if n > 1 else "") for (day, job), n in sorted(counts.items())
-        ]
-        lines.append(
-            f"runs now: {', '.join(sorted({d.key.job for d in decisions if isinstance(d, agenda.Start)})) or 'nothing is due'}"
-        )
-        title = "[WARN] runbook started in mid-session" if inside else "[WARN] runbook was not running"
-        notice = Notice(f"late@{self._epoch}@{now.isoformat()}", title, tuple(lines))
-        self._tell(books, [AlertChange(ChangeKind.NOTICE, now, notice, tell=True)], now, session)
+    def _day(self, now: datetime) -> date:
+        return self._planner.calendar.today(now)
 
     # -- claim and run ----------------------------------------------------------------------------------------------
 
-    def _judge(self, books: Books, now: datetime) -> list[agenda.Decision]:
-        due = books.ledger.due(now)
-        siblings: dict[tuple[date, str], list[Entry]] = {}
-        for day in {e.key.session for e in due}:
-            for entry in books.ledger.states(day):
-                siblings.setdefault((day, entry.key.job), []).append(entry)
-        return agenda.judge(due, self._jobs, siblings, now, self._calendar.zone, self._down)
-
     def _start_due(self, now: datetime) -> None:
         with self._p.store.read() as books:
-            if not any(not isinstance(d, agenda.Wait) for d in self._judge(books, now)):
+            if not any(not isinstance(d, agenda.Wait) for d in self._planner.judge(books, now, self._down)):
                 return
         begun: list[tuple[JobSpec, Attempt]] = []
         with self._p.store.write() as books:
-            for decision in self._judge(books, now):
+            for decision in self._planner.judge(books, now, self._down):
                 match decision:
                     case agenda.Start(key) if key.job not in {k.job for k in self._running} | {
                         a.occurrence.key.job for _, a in begun
@@ -417,7 +303,7 @@ class Engine:
                             cause = JobSettled(
                                 key.job, key.slot, state, reason=reason, severity=job.severity, repeating=job.repeating
                             )
-                            self._decide(books, [cause], now, key.session, job.to)
+                            self._alerting.decide(books, [cause], now, key.session, job.to)
                     case _:
                         pass
         self._p.teller.nudge()
@@ -426,7 +312,7 @@ class Engine:
 
     def _begin(self, job: JobSpec, attempt: Attempt) -> None:
         key = attempt.occurrence.key
-        session = next(iter(self._calendar.sessions(key.session, key.session)), None)
+        session = self._planner.session(key.session)
         budget = Budget(job.timeout)
         held = _Running(job, attempt, budget, host_monotonic())
         self._running[key] = held
@@ -477,16 +363,10 @@ class Engine:
                 key.job, key.slot, done.outcome, str(done.verdict or Verdict.UNKNOWN), done.reason, done.hint or "", job.severity,
                 job.repeating, job.repeat_until_ok is not None, deadline is not None and done.ended >= deadline,
             )  # fmt: skip
-            self._decide(books, [settled, *done.causes], done.ended, key.session, job.to)
+            self._alerting.decide(books, [settled, *done.causes], done.ended, key.session, job.to)
             if done.tell is not None:
-                notice = Notice(f"{key.job}@{key.session}", *done.tell)
-                self._tell(
-                    books,
-                    [AlertChange(ChangeKind.NOTICE, done.ended, notice, tell=True)],
-                    done.ended,
-                    self._session(key.session),
-                    job.to,
-                )
+                notice = Notice(f"{key.job}@{key.session}/{key.slot}", *done.tell)
+                self._alerting.notice(books, notice, done.ended, key.session, job.to)
         self._running.pop(key, None)
         level = logging.INFO if done.verdict is Verdict.OK else logging.WARNING
         if job.repeating and done.verdict is Verdict.OK:
@@ -494,34 +374,6 @@ class Engine:
         log.log(level, "%s: %s, %s: %s", key, done.outcome, done.verdict or "no verdict", done.reason)
         self._p.on_run(done)
         self._p.teller.nudge()
-
-    def _decide(
-        self,
-        books: Books,
-        causes: Sequence[Cause],
-        now: datetime,
-        session: date | None,
-        to: Sequence[str] | None = None,
-    ) -> None:
-        for cause in causes:
-            changes = decide(books.alerts.held(now - FLAP_WINDOW), cause, now)
-            if changes:
-                changes = books.alerts.apply(changes, session)
-                self._tell(books, changes, now, self._session(session), to)
-
-    def _tell(
-        self,
-        books: Books,
-        changes: Sequence[AlertChange],
-        now: datetime,
-        session: Session | None,
-        to: Sequence[str] | None = None,
-    ) -> None:
-        rows = rows_for(changes, self._p.voice, now, session.close if session else None, self._p.positions(), to)
-        books.alerts.enqueue(rows, session.date if session else self._calendar.today(now))
-
-    def _session(self, day: date | None) -> Session | None:
-        return None if day is None else next(iter(self._calendar.sessions(day, day)), None)
 
     # -- what time brings -------------------------------------------------------------------------------------------
 
@@ -539,7 +391,7 @@ class Engine:
         """Hold-downs that run out, and the one reminder of the morning's login."""
         with self._p.store.read() as books:
             settles = [a for a in books.alerts.unresolved() if a.settles_at is not None and a.settles_at <= now]
-        coming = self._calendar.next_session(now)
+        coming = self._planner.calendar.next_session(now)
         seen: list[Entry] = []
         if (
             coming is not None
@@ -554,10 +406,10 @@ class Engine:
             return
         with self._p.store.write() as books:
             if settles:
-                self._decide(books, [Tick()], now, self._calendar.today(now))
+                self._alerting.decide(books, [Tick()], now, self._day(now))
             if seen and coming is not None and all(e.verdict is not Verdict.OK for e in seen):
                 due = LoginDue(coming.date, seen[-1].reason, f"log in: {self._p.voice.dashboard}")
-                self._decide(books, [due], now, coming.date)
+                self._alerting.decide(books, [due], now, coming.date)
         if seen and coming is not None:
             self._reminded.add(coming.date)
         self._p.teller.nudge()
@@ -581,6 +433,3 @@ class Engine:
                 books.desk.answer(one.number, answer, now)
             if job is not None and attempt is not None:
                 self._begin(job, attempt)
-
-    def _when(self, instant: datetime) -> str:
-        return f"{instant.astimezone(self._calendar.zone):%a %d %b %H:%M}"

@@ -1,0 +1,13 @@
+"""The engine: it turns the agenda into runs, runs into rows, rows into alerts and messages.
+
+parts      what it is made of, and what it is told
+planner    calendar and jobs -> the agenda in the ledger; what may start now
+takeover   what a starting engine finds of the one before it
+alerting   causes -> alert changes -> outbox rows, in one transaction
+loop       the turn: record, renew, plan, claim, run, settle, watch
+"""
+
+from runbook.engine.loop import Engine
+from runbook.engine.parts import Alarm, CalendarNews, FeedNews, FeedTotals, Parts
+
+__all__ = ["Alarm", "CalendarNews", "Engine", "FeedNews", "FeedTotals", "Parts"]

@@ -1,0 +1,83 @@
+"""What an engine is made of, and what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runbook.alert import FeedMoved
+from runbook.almanac import Why
+from runbook.clock import Clock
+from runbook.day import FeedChange
+from runbook.job import Desk, JobSpec, Step
+from runbook.run import Run
+from runbook.session import SessionCalendar
+from runbook.teller import Teller, Voice
+
+if TYPE_CHECKING:
+    from runbook.adapters.store import Store
+
+SCHEDULER = "scheduler"  # the actor of what was not started by a person
+BROKER_JOB = "verify_broker"
+
+
+class Alarm(Protocol):
+    """Something that wakes the engine; see adapters/scheduler."""
+
+    def start(self) -> None: ...
+    def at(self, instant: datetime) -> None: ...
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedNews:
+    """The feed changed its mode: a row, and what it means for the alerts (None: nothing)."""
+
+    session: date
+    change: FeedChange
+    cause: FeedMoved | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedTotals:
+    """The feed's totals at a minute."""
+
+    session: date
+    at: datetime
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarNews:
+    """The calendar was resolved anew, or could not be: then `fault` says why, and the last good table is in use."""
+
+    why: Why
+    fault: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an engine is made of; `app` puts it together."""
+
+    clock: Clock
+    store: Store
+    alarm: Alarm
+    teller: Teller
+    voice: Voice
+    desk: Desk
+    jobs: Sequence[JobSpec]
+    steps: Mapping[str, Step]
+    config_hash: str
+    holder: str
+    pid: int
+    host: str
+    calendar: Callable[[], SessionCalendar]
+    state: Callable[[], Mapping[str, Any]]  # what the daemon says of itself beside its lease
+    positions: Callable[[], str | None]
+    mode: str
+    on_run: Callable[[Run], None] = lambda _run: None
+    calendar_due: Callable[[datetime], Why | None] = lambda _now: None  # costs a look at some file names
+    calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
