@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.almanac import Almanac
+from runbook.almanac import Almanac, World
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config, environment, parse
 from runbook.day import DayFacts
@@ -27,6 +27,7 @@ from runbook.session import PhaseName, Session, SessionCalendar
 if TYPE_CHECKING:
     from runbook.adapters.exchange import Refreshed
     from runbook.adapters.openalgo import OpenAlgo
+    from runbook.adapters.overlay import Overlay
     from runbook.adapters.store import Store
     from runbook.desk import TheDesk
     from runbook.engine import Engine
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from runbook.report import Report
     from runbook.run import Run
     from runbook.teller import Teller
+    from runbook.yearlist import Listed
 
 log = logging.getLogger(__name__)
 
@@ -86,15 +88,28 @@ def open_store(config: Config, *, busy_seconds: float | None = None) -> Store:
 
 
 def almanac(config: Config, store: Store) -> Almanac:
-    """The almanac of this site; the library itself runs only in `refresh`, and only in a child."""
+    """The almanac of this site; the library itself runs only in a child of `refresh`."""
 
-    def refresh(names: Sequence[str], first: date, last: date, horizon: date) -> Refreshed:
-        from runbook.adapters.exchange import refresh as compute
+    def folders() -> tuple[Path, Path]:
         from runbook.adapters.files import shipped_calendar
 
-        return compute(shipped_calendar(), config.site / "calendar", names, first, last, horizon=horizon)
+        return shipped_calendar(), config.site / "calendar"
 
-    return Almanac(store, config.settings.exchange, refresh)
+    def compute(
+        names: Sequence[str], first: date, last: date, horizon: date, said: Mapping[str, Any] | None
+    ) -> Refreshed:
+        from runbook.adapters.exchange import refresh
+
+        return refresh(*folders(), names, first, last, horizon=horizon, said=said)
+
+    def stamp() -> object:
+        files = [file for folder in folders() for file in folder.glob("*.y*ml")]
+        try:
+            return sorted((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+        except OSError as exc:  # a file that went away between two looks has changed
+            return str(exc)
+
+    return Almanac(store, config.settings.exchange, World(compute, stamp))
 
 
 def prepare(config: Config, now: datetime) -> tuple[str, ...]:
@@ -130,6 +145,24 @@ def calendar_faults(site: Path) -> list[Fault]:
     except ConfigError as exc:
         return list(exc.faults)
     return []
+
+
+def overlay(config: Config) -> Overlay:
+    """The calendar folders of the site: read, drafted, and computed without being stored."""
+    from runbook.adapters.overlay import Overlay
+
+    return Overlay(config.site)
+
+
+def year_list(file: Path) -> tuple[list[Listed], list[Fault]]:
+    """The rows of a year's list, CSV or YAML, and the faults of all of them; raises ConfigError when it is neither."""
+    from runbook.adapters.files import parse_yaml, read_text
+    from runbook.yearlist import ROWS, read_csv, read_document
+
+    text = read_text(file, str(file))
+    if file.suffix in (".yaml", ".yml"):
+        return read_document(parse_yaml(text, str(file), rows=ROWS))
+    return read_csv(text, str(file))
 
 
 # -- facts for the screens ----------------------------------------------------------------------------------------------
@@ -288,7 +321,7 @@ class Daemon:
             Tools(
                 clock, self._gateway, self.monitor, lambda: stream(config, clock), settings.symbols, settings.mode,
                 settings.mode.gateway, config.dashboard, lambda day: read_bot_trades(config, day),
-                lambda day: recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts,
+                lambda day: recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
             )
         )  # fmt: skip
         self.engine = Engine(
@@ -296,7 +329,7 @@ class Daemon:
                 clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
                 Voice(channels, calendar.zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
-                self._state, self.desk.positions, settings.mode, self._hooks.on_run,
+                self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
             )
         )  # fmt: skip
 

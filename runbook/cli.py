@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 
 from runbook.errors import ConfigError, RunbookError, UsageError
@@ -31,6 +31,25 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(f"{text!r} is no date; accepted: YYYY-MM-DD, for example 2026-11-23") from exc
+
+
+def _year(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1990 <= int(text) <= 2100:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no year; accepted: 1990 to 2100, for example 2027")
+
+
+def _clock(text: str) -> str:
+    try:
+        return time.fromisoformat(text if len(text) == 5 else f"0{text}").strftime("%H:%M")
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time of day; accepted: HH:MM, for example 18:00") from exc
+
+
+def _words(text: str) -> str:
+    if said := " ".join(text.split()):
+        return said
+    raise argparse.ArgumentTypeError("nothing is said; accepted: words, for example 'NSE/CMTR/72260'")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,6 +91,11 @@ def parser() -> argparse.ArgumentParser:
     one = add("history", "read:history", "the last sessions, a line each")
     one.add_argument("--last", type=int, default=10, metavar="N")
     json_too(one)
+    _calendar(add, json_too)
+    one = add("explain", "calendars:explain", "one job on one day: when, by what arithmetic and rules, and what now")
+    one.add_argument("job", metavar="STEP", help="a name under `jobs:`")
+    one.add_argument("--date", type=_day, metavar="D", help="default: today")
+    json_too(one)
     one = add("doctor", "run:doctor", "climb the ladder to the broker now; read-only, safe against bans")
     json_too(one)
     one = add("serve", "run:serve", "run the daemon until SIGTERM or Ctrl-C")
@@ -98,6 +122,66 @@ def parser() -> argparse.ArgumentParser:
     one = add("simulator", "run:simulator", "an OpenAlgo on loopback to try a bot against")
     one.add_argument("rest", nargs=argparse.REMAINDER, help="see `runbook simulator --help`")
     return top
+
+
+def _calendar(
+    add: Callable[[str, str, str], argparse.ArgumentParser], json_too: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """`runbook calendar ...`: what is known of days, and the desk's own word on them."""
+    top = add("calendar", "calendars:show", "what is known of days, and from whom; and the desk's own word on them")
+    top.epilog = "the rest of the year's list comes out in December: `runbook calendar import FILE --source ...`"
+    actions = top.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, handler: str, text: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=text, description=text)
+        made.set_defaults(handler=handler)
+        if name != "schema":
+            made.add_argument("--exchange", metavar="X", help="default: the one in config.yaml")
+        return made
+
+    def states(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "--source", required=True, type=_words, metavar="TEXT", help="the circular's number, or the page"
+        )
+        made.add_argument("--confidence", choices=("high", "medium", "low"), default="high", help="default: high")
+        made.add_argument("--note", type=_words, metavar="TEXT", help="shown with the day")
+        made.add_argument("--replace", action="store_true", help="in place of what the site says of the day")
+
+    one = action("show", "calendars:show", "the days of a year: a chart, or one JSON object each")
+    one.add_argument("--year", type=_year, metavar="Y", help="default: this year")
+    one.add_argument("--from", dest="first", type=_day, metavar="D1")
+    one.add_argument("--to", dest="last", type=_day, metavar="D2")
+    json_too(one)
+    one = action("why", "calendars:why", "who says what of a day, which word counts, and when each job runs on it")
+    one.add_argument("day", type=_day, metavar="D")
+    json_too(one)
+    one = action("check", "calendars:check", "held against OpenAlgo's own calendar; at most ten calls, read-only")
+    one.add_argument("--year", type=_year, metavar="Y", help="all of that year; default: from today on")
+    json_too(one)
+    one = action("close", "statements:close", "state in calendar/ that a day has no trading")
+    one.add_argument("day", type=_day, metavar="D")
+    one.add_argument("--reason", required=True, type=_words, metavar="TEXT", help="what the day is called")
+    states(one)
+    one.add_argument("--dry-run", action="store_true", help="print what would change, write nothing")
+    one = action("open", "statements:open_day", "state in calendar/ that a day has trading, of any weekday")
+    one.add_argument("day", type=_day, metavar="D")
+    one.add_argument(
+        "--from", dest="starts", action="append", type=_clock, metavar="HH:MM", help="again for each window"
+    )
+    one.add_argument(
+        "--until", dest="ends", action="append", type=_clock, metavar="HH:MM", help="neither: the regular hours"
+    )
+    one.add_argument("--name", required=True, type=_words, metavar="TEXT", help="what the session is called")
+    states(one)
+    one.add_argument("--dry-run", action="store_true", help="print what would change, write nothing")
+    one = action("import", "statements:import_list", "take in a year's list (CSV or YAML) after a preview")
+    one.add_argument("file", type=Path, metavar="FILE", help="date,name[,kind,open,close], or as in calendar/")
+    states(one)
+    one.add_argument(
+        "--covers", choices=("guess", "year", "part"), default="guess", help="whether the list is all of its year"
+    )
+    one.add_argument("--yes", action="store_true", help="write without asking")
+    action("schema", "calendars:schema", "the format of calendar/*.yaml as JSON Schema, for editors")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

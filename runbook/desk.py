@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
-from runbook import recon, verify
-from runbook.alert import ModeLeak, NotFlat, ReadyReached
+from runbook import crosscheck, horizon, recon, verify
+from runbook.alert import CalendarDoubt, ModeLeak, NotFlat, ReadyReached
 from runbook.budget import Budget
 from runbook.clock import Clock
 from runbook.errors import RunbookError
@@ -17,10 +17,10 @@ from runbook.feed.state import LinkState
 from runbook.feed.table import Mode
 from runbook.job import Context, Found, Verdict
 from runbook.monitor import Monitor, watched
-from runbook.ports import Gateway, TickStream
+from runbook.ports import Gateway, MarketCalendar, TickStream
 from runbook.probe import evidence_of, probe
 from runbook.report import Report, short
-from runbook.session import INDIA, PhaseName, Session
+from runbook.session import INDIA, PhaseName, Session, SessionCalendar
 from runbook.symbols import Symbol, resolve
 from runbook.verify import Ladder, StreamEvidence
 
@@ -46,6 +46,8 @@ class Tools:
     report: Callable[[Session], Report]
     keep_report: Callable[[Report], str]
     open_alerts: Callable[[], Sequence[str]]
+    calendar: Callable[[], SessionCalendar]
+    market_calendar: MarketCalendar
 
 
 class TheDesk:
@@ -56,6 +58,31 @@ class TheDesk:
         self._refused = False
         self._positions: str | None = None
         self._asked_positions = float("-inf")
+
+    # -- calendar_check ---------------------------------------------------------------------------------------------
+
+    def check_calendar(self, ctx: Context) -> Found:
+        """Where knowledge ends, and whether OpenAlgo's own list says otherwise; it never decides a day."""
+        calendar, today = self._t.calendar(), ctx.session.date
+        last = today + timedelta(days=horizon.AHEAD)
+        causes = list(horizon.doubts(calendar, today))
+        unknown = [doubt for doubt in causes if not doubt.over]
+        opinion = crosscheck.ask(self._t.market_calendar, today, last, today, ctx.budget)
+        held = crosscheck.crosscheck(calendar, opinion, today, last, today)
+        against = {f.day: f for f in held.contradictions if f.day is not None}
+        for day in (today + timedelta(days=n) for n in range(horizon.AHEAD + 1)):
+            if (found := against.get(day)) is not None:
+                causes.append(CalendarDoubt("contradicted", today, day, found.text, found.severity, found.todo))
+            else:
+                causes.append(CalendarDoubt("contradicted", today, day, over=True))
+        facts = {
+            "known_until": str(calendar.known_until), "crosscheck": held.verdict, "unknown": [d.reason for d in unknown],
+            "findings": [{"form": str(f.form), "day": str(f.day) if f.day else None, "text": f.text} for f in held.findings],
+        }  # fmt: skip
+        words = [d.reason for d in unknown] + [f"{f.day}: {f.text}" for f in against.values()]
+        verdict = Verdict.ATTENTION if words else Verdict.OK
+        words.append(f"OpenAlgo: {held.verdict}")
+        return Found(verdict, "; ".join(words), facts, causes=tuple(causes))
 
     # -- verify_broker ----------------------------------------------------------------------------------------------
 

@@ -23,11 +23,12 @@ from runbook.feed.state import State, initial, source
 from runbook.feed.table import Mode
 from runbook.market import Instrument, Quote, Source, Tick
 from runbook.ports import Gateway, TickStream
-from runbook.session import PhaseName, Session
+from runbook.session import ASSUMED, PhaseName, Session
 
 log = logging.getLogger(__name__)
 
 EVALUATE = 1.0  # seconds
+_MARKET_SHOWS = 20  # ticks of one instrument: more than subscriptions bring as snapshots
 POLL_BUDGET = 8.0  # real seconds for one multiquotes call
 LINGER = timedelta(minutes=2)  # after the close, before the socket is given back
 _WORDS = {
@@ -186,7 +187,13 @@ class _Watch:
         now = self._p.clock.now()
         quiet = self._p.quiet(now, self.state.watched)
         phase = self.session.phase_at(now)
-        self._apply(machine.evaluate(self.state, self._p.clock.monotonic(), phase, self._p.policy, quiet=quiet))
+        # On a day the calendar does not know nothing is promised, until the market itself shows that it is open.
+        promised = self.session.name != ASSUMED or self._shown()
+        self._apply(
+            machine.evaluate(
+                self.state, self._p.clock.monotonic(), phase, self._p.policy, expects_ticks=promised, quiet=quiet
+            )
+        )
         for instrument in self.state.watched:
             printed, text = lines.line(self._printed[instrument], self.state, self._p.clock.monotonic(), instrument)
             self._printed[instrument] = printed
@@ -196,6 +203,9 @@ class _Watch:
         if minute != self._sampled and phase is not PhaseName.SHUT:
             self._sampled = minute
             self._p.post(FeedTotals(self.session.date, minute, self._totals()))
+
+    def _shown(self) -> bool:
+        return max((clock.ticks for clock in self.state.ticks.values()), default=0) >= _MARKET_SHOWS
 
     def _take(self, event: events.Event | _Reconnect) -> None:
         clock = self._p.clock

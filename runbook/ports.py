@@ -126,6 +126,38 @@ class Gateway(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class OpenHours:
+    """When one exchange trades on a day, as the gateway's own calendar has it; both ends are aware."""
+
+    exchange: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HolidayRow:
+    """One row of the gateway's holiday list. An exchange that is in neither `closed` nor `opens` is not spoken of."""
+
+    date: date
+    name: str
+    kind: str  # TRADING_HOLIDAY | SETTLEMENT_HOLIDAY | SPECIAL_SESSION
+    closed: tuple[str, ...]
+    opens: tuple[OpenHours, ...]
+
+
+class MarketCalendar(Protocol):
+    """OpenAlgo's own calendar over REST: a second opinion, never the authority. Raises a GatewayError as Gateway does."""
+
+    def holidays(self, year: int, budget: Budget) -> tuple[HolidayRow, ...]:
+        """The list of a year; a year that nobody entered has no rows, which says nothing about it."""
+        ...
+
+    def timings(self, day: date, budget: Budget) -> tuple[OpenHours, ...]:
+        """Who trades on `day`. The hours come from one table without dates, and are shifted by the server's zone."""
+        ...
+
+
 class TickStream(Protocol):
     """OpenAlgo's WebSocket: one connection at a time, each with a generation number of its own."""
 

@@ -207,11 +207,4 @@ def abandoned(attempt: Attempt, now: datetime) -> Run:
     )
 
 
-def missed_reason(occurrence: Occurrence, down: tuple[datetime, datetime] | None, zone_text: str) -> str:
-    """Why a row was missed: runbook was down over its window, or it was held up; `zone_text` is the latest start as text."""
-    if down and down[0] <= occurrence.due <= down[1]:
-        return f"runbook was not running; latest start was {zone_text}"
-    return f"not started by its latest start, {zone_text}"
-
-
-__all__ = ["Attempt", "JobFailed", "Run", "State", "abandoned", "missed_reason", "overran", "settle"]
+__all__ = ["Attempt", "JobFailed", "Run", "State", "abandoned", "overran", "settle"]

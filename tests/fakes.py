@@ -23,9 +23,12 @@ from runbook.ports import (
     Fill,
     Gateway,
     GatewayMode,
+    HolidayRow,
     Listing,
+    MarketCalendar,
     Message,
     Notifier,
+    OpenHours,
     Order,
     PositionBook,
     TickStream,
@@ -125,6 +128,9 @@ class FakeAlarm:
 class FakeDesk:
     """Steps of these tests do their own work; what they ask of the desk is answered with OK."""
 
+    def check_calendar(self, ctx: Context) -> Found:
+        return Found(Verdict.OK, "known")
+
     def verify_broker(self, ctx: Context) -> Found:
         return Found(Verdict.OK, "verified")
 
@@ -211,6 +217,16 @@ class FakeGateway:
         return None
 
 
+class FakeMarketCalendar:
+    """OpenAlgo's calendar of a server on which nobody entered one."""
+
+    def holidays(self, year: int, budget: Budget) -> tuple[HolidayRow, ...]:
+        return ()
+
+    def timings(self, day: date, budget: Budget) -> tuple[OpenHours, ...]:
+        return ()
+
+
 class FakeStream:
     """A stream that emits a script as soon as it is connected, and remembers that it was closed."""
 
@@ -232,9 +248,9 @@ class FakeStream:
         self.closed = True
 
 
-def _typed() -> tuple[Gateway, TickStream, Notifier]:
+def _typed() -> tuple[Gateway, MarketCalendar, TickStream, Notifier]:
     """Holds the fakes against the ports; mypy reads it, nobody calls it."""
-    return FakeGateway(), FakeStream(), FakeNotifier()
+    return FakeGateway(), FakeMarketCalendar(), FakeStream(), FakeNotifier()
 
 
 __all__ = [
@@ -246,6 +262,7 @@ __all__ = [
     "FakeAlarm",
     "FakeDesk",
     "FakeGateway",
+    "FakeMarketCalendar",
     "FakeNotifier",
     "FakeStream",
     "at",

@@ -174,6 +174,8 @@ def test_what_comes_after_another_waits_for_its_end_and_for_no_more(state):
     for how in (State.SUCCEEDED, State.FAILED, State.MISSED, State.SKIPPED):
         assert decide(report, [RECON, REPORT], [ended(recon, how)], at("16:10")) == Start(report.key)
     assert decide(report, [REPORT], [], at("16:10")) == Start(report.key)
+    (same,) = rows(replace(REPORT, trigger=RECON.trigger))  # planned for the same instant
+    assert decide(same, [RECON, REPORT], [held], at("15:50")) == Wait(same.key, "waits for recon")
 
 
 def test_what_is_planned_later_is_not_waited_for_but_what_is_earlier_is():

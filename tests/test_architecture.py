@@ -22,7 +22,7 @@ DOORS = {
     "pandas_market_calendars": ["adapters/exchange_child.py"],
     "requests": ["adapters/openalgo/"],
     "urllib3": ["adapters/openalgo/"],
-    "ruamel": ["adapters/files.py", "simulator/"],
+    "ruamel": ["adapters/files/", "simulator/"],
     "sqlalchemy": ["adapters/store/"],
     "sqlite3": ["adapters/store/", "adapters/recorder.py"],
     "websocket": ["adapters/ticks/"],
@@ -31,7 +31,7 @@ DOORS = {
     "websockets": ["simulator/"],
 }
 # The shell asks doors to do things. It may name their types; only app may make one.
-SHELL = ("almanac.py", "engine.py", "monitor.py", "teller.py", "desk.py", "probe.py", "app.py", "cli.py", "commands/", "rehearsal/")
+SHELL = ("almanac.py", "engine/", "monitor.py", "teller.py", "desk.py", "probe.py", "app.py", "cli.py", "commands/", "rehearsal/")
 MAY_IMPORT_DOORS = ("app.py", "commands/run.py")
 LIGHT = {"pandas", "apscheduler", "apprise", "requests", "alembic", "matplotlib", "websocket", "pandas_market_calendars", "numpy"}
 

@@ -267,7 +267,7 @@ def test_config_show_prints_all_defaults_and_no_secret(site, say, monkeypatch):
     shown = say("--site", site, "config", "show", "--json")
     assert shown.code == OK
     assert json.loads(shown.out)["openalgo"]["api_key"] == "***"
-    assert len(json.loads(shown.out)["jobs"]) == 5
+    assert "verify_broker" in [job["name"] for job in json.loads(shown.out)["jobs"]]
     text = say("--site", site, "config", "show").out
     assert 'stream: "ws://127.0.0.1:8765"' in text
     assert KEY not in shown.out + text
@@ -299,7 +299,7 @@ def test_the_plan_as_json_has_the_same_days(prepared, say):
         ("2025-12-28", "closed"),
     ]
     assert rows[0]["open"] == "2025-12-26T09:15:00+05:30"
-    assert rows[0]["runs"][0]["job"] == "verify_broker"
+    assert "verify_broker" in [run["job"] for run in rows[0]["runs"]]
     assert rows[1]["runs"] == []
 
 

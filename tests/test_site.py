@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runbook import app
+from runbook.config import defaults
 from runbook.errors import ConfigError
 from runbook.fault import Unfit
 from runbook.job import load
@@ -60,7 +61,7 @@ def test_the_configuration_of_the_repository_loads_with_a_key():
     config = app.load_config(ROOT, {"OPENALGO_API_KEY": "a-key-0123456789"})
     assert config.secrets.missing == ()
     assert config.secrets.api_key == "a-key-0123456789"
-    assert len(config.jobs) == 5
+    assert [job.name for job in config.jobs] == [job["name"] for job in defaults.JOBS]
     app.need_secrets(config)
 
 

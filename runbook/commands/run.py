@@ -12,22 +12,26 @@ import sys
 import threading
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook import app
 from runbook.budget import Budget
 from runbook.clock import SystemClock, host_monotonic
 from runbook.config import Config
-from runbook.errors import ConfigError, JobFailed, RunbookError, UsageError
+from runbook.errors import CalendarError, ConfigError, JobFailed, RunbookError, StoreError, UsageError
 from runbook.fault import Fault, nearest
 from runbook.job import JobSpec, Key, Verdict
 from runbook.ports import Delivery, Message
 from runbook.run import State
 from runbook.session import INDIA, PhaseName, Session, SessionCalendar
 
+if TYPE_CHECKING:
+    from runbook.adapters.store import Store
+
 _DOCTOR_SECONDS = 30.0
 _ANSWER_SECONDS = 20.0
 _NEWS_SECONDS = 30.0
+_STOP_SECONDS = 4.0  # of the five that a stop may take
 
 
 def _ready(args: argparse.Namespace) -> Config:
@@ -70,10 +74,23 @@ def serve(args: argparse.Namespace) -> int:
             break
     lost = daemon.engine.lost
     log.info("stopping%s", f": {lost}" if lost else "")
+    guard = threading.Timer(_STOP_SECONDS, _leave)
+    guard.daemon = True
+    guard.start()
     daemon.stop()
+    guard.cancel()
     logging.shutdown()
     sys.stdout.flush()
     os._exit(1 if lost else 0)  # a hung step's thread must not hold the exit; everything is written by now
+
+
+def _leave() -> None:
+    """End although the last words could not be written: the next start finds what is open, as after a power cut."""
+    logging.getLogger("runbook").error(
+        "the database is held by another process; what is open is put right at the next start"
+    )
+    logging.shutdown()
+    os._exit(1)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -89,16 +106,17 @@ def run(args: argparse.Namespace) -> int:
 
         if DatabaseLock(config.database_path).held():
             return _ask_daemon(args, config, job)
+        if job.resident:
+            raise JobFailed(f"what {job.name} starts lives in the daemon", hint="start `runbook serve`")
+        _refuse_early(args, config, job, store)
     finally:
         store.close()
-    if job.resident:
-        raise JobFailed(f"what {job.name} starts lives in the daemon", hint="start `runbook serve`")
     daemon = app.Daemon(config)
     daemon.start(run=False)
     try:
         calendar = daemon.almanac.calendar()
         key = _key(args, job, calendar, daemon.clock.now())
-        _refuse_repeat(args, daemon, key)
+        _refuse_repeat(args, daemon.store, key)
         done = daemon.engine.run_here(key, _actor(args), again=True)
         _wait_for_news(daemon)
     finally:
@@ -109,8 +127,20 @@ def run(args: argparse.Namespace) -> int:
     return 0 if done.outcome is State.SUCCEEDED and done.verdict is Verdict.OK else 1
 
 
-def _refuse_repeat(args: argparse.Namespace, daemon: app.Daemon, key: Key) -> None:
-    with daemon.store.read() as books:
+def _refuse_early(args: argparse.Namespace, config: Config, job: JobSpec, store: Store) -> None:
+    """Say at once what can be said without computing a calendar; a ledger that is not ready is the start's to mend."""
+    if not store.exists:
+        return
+    try:
+        store.check()
+        calendar = app.almanac(config, store).calendar()
+    except (StoreError, CalendarError):
+        return
+    _refuse_repeat(args, store, _key(args, job, calendar, SystemClock().now()))
+
+
+def _refuse_repeat(args: argparse.Namespace, store: Store, key: Key) -> None:
+    with store.read() as books:
         held = books.ledger.entry(key)
     if held is not None and held.state is State.SUCCEEDED and not args.again:
         raise JobFailed(f"{key} has succeeded already", hint="--again runs it once more")

@@ -1,10 +1,18 @@
-"""The five shipped jobs: what `jobs:` holds before the operator says a word. The figures are for index options in India."""
+"""The shipped jobs: what `jobs:` holds before the operator says a word. The figures are for index options in India."""
 
 from __future__ import annotations
 
 from typing import Any
 
 JOBS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "calendar_check",
+        "run": "jobs.calendar_check:check",
+        "at": ["open-120m"],
+        "latest_start": "close",
+        "deadline": "open-60m",
+        "timeout": "60s",
+    },
     {
         # The trader logs in to the broker by hand each morning: look quietly each minute until he has. Again just before
         # the open, since a token can be alive at 07:30 and dead at 09:00.

@@ -164,7 +164,7 @@ def test_the_error_lists_every_fault_on_a_line_of_its_own():
 def test_the_shipped_calendar_holds_data_only():
     names = {path.name for path in shipped_calendar().iterdir()}
     assert {"nse.yaml", "nfo.yaml", "README.md"} <= names
-    assert all(name.endswith((".yaml", ".md")) for name in names)
+    assert all(name.endswith((".yaml", ".md", ".json")) for name in names)
 
 
 def test_the_door_loads_its_library_only_when_a_file_is_read():

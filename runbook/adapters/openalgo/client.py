@@ -26,7 +26,7 @@ from runbook.errors import (
     WrongKey,
 )
 from runbook.market import Instrument, Quote
-from runbook.ports import Candle, Fill, GatewayMode, Listing, Order, PositionBook
+from runbook.ports import Candle, Fill, GatewayMode, HolidayRow, Listing, OpenHours, Order, PositionBook
 from runbook.redact import words
 
 MAX_NAMES = 50  # per multiquotes call: what the tightest broker takes
@@ -47,7 +47,7 @@ class _Hold:
 
 
 class OpenAlgo:
-    """OpenAlgo over REST as `ports.Gateway`; threads may share one.
+    """OpenAlgo over REST as `ports.Gateway` and `ports.MarketCalendar`; threads may share one.
 
     `connect_timeout` and `read_timeout` are real seconds, cut by the Budget of each call.
     """
@@ -172,6 +172,14 @@ class OpenAlgo:
         span = {"interval": "1m", "start_date": day.isoformat(), "end_date": day.isoformat()}
         body, at = self._ask("history", {**_names(instrument), **span}, budget)
         return rows.newest_candle(rows.data_of(body, at, list), at)
+
+    def holidays(self, year: int, budget: Budget) -> tuple[HolidayRow, ...]:
+        body, at = self._ask("holidays", {"year": year}, budget)
+        return _each(rows.data_of(body, at, list), rows.holiday, at)
+
+    def timings(self, day: date, budget: Budget) -> tuple[OpenHours, ...]:
+        body, at = self._ask("timings", {"date": day.isoformat()}, budget)
+        return _each(rows.data_of(body, at, list), rows.open_hours, at)
 
     # --- asking ------------------------------------------------------------------------------------------------------
 

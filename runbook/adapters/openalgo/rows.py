@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from runbook.errors import BadAnswer
 from runbook.market import Instrument, Quote
-from runbook.ports import Candle, Fill, GatewayMode, Listing, Order, Position
+from runbook.ports import Candle, Fill, GatewayMode, HolidayRow, Listing, OpenHours, Order, Position
 
 Json = Mapping[str, Any]
 
@@ -176,6 +176,25 @@ def expiry(text: str | None, at: str) -> date | None:
         raise BadAnswer(f"{at}: the expiry {text!r:.40} is no date") from None
 
 
+def open_hours(row: object, at: str) -> OpenHours:
+    """Who trades when; stamps are milliseconds since 1970, as the server's zone made them."""
+    r = _Row(row, at, "market window")
+    return OpenHours(r.text("exchange"), r.instant("start_time"), r.instant("end_time"))
+
+
+def holiday(row: object, at: str) -> HolidayRow:
+    r = _Row(row, at, "holiday")
+    closed, opens = r.given("closed_exchanges", default=[]), r.given("open_exchanges", default=[])
+    try:
+        day = date.fromisoformat(r.text("date"))
+    except ValueError:
+        raise BadAnswer(f"{at}: a holiday has date {r.text('date')!r:.40}") from None
+    if not isinstance(closed, list) or not isinstance(opens, list):
+        raise BadAnswer(f"{at}: the holiday {day} has no lists of exchanges")
+    kind, name = r.text("holiday_type"), r.optional("description") or "no name"
+    return HolidayRow(day, name, kind, tuple(map(str, closed)), tuple(open_hours(item, at) for item in opens))
+
+
 class _Row:
     """One row of a book; every accessor names the book and the field it did not find."""
 
@@ -209,6 +228,12 @@ class _Row:
         if found != int(found):
             raise BadAnswer(f"{self._at}: a {self._kind} has {key} {found!r}, not a whole number")
         return int(found)
+
+    def instant(self, key: str) -> datetime:
+        try:
+            return datetime.fromtimestamp(self.amount(key) / 1000, UTC)
+        except (ValueError, OverflowError, OSError):
+            raise BadAnswer(f"{self._at}: a {self._kind} has {key} {self.given(key)!r:.40}") from None
 
     def instrument(self) -> Instrument:
         return Instrument(self.text("symbol"), self.text("exchange"))

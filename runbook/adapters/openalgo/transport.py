@@ -47,6 +47,8 @@ ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
         "ping": Endpoint("POST", "/api/v1/ping", broker=False),
         "mode": Endpoint("POST", "/api/v1/analyzer", broker=False),
         "search": Endpoint("POST", "/api/v1/search", broker=False),
+        "holidays": Endpoint("POST", "/api/v1/market/holidays", broker=False),
+        "timings": Endpoint("POST", "/api/v1/market/timings", broker=False),
         "quotes": Endpoint("POST", "/api/v1/quotes"),
         "multiquotes": Endpoint("POST", "/api/v1/multiquotes", patience=2.0),  # some brokers are asked name by name
         "funds": Endpoint("POST", "/api/v1/funds"),

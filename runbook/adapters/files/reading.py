@@ -1,4 +1,4 @@
-"""The only door to ruamel.yaml: a file of the site as plain data that knows its lines (YAML 1.2)."""
+"""A file of the site as plain data that knows its lines (YAML 1.2)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ def read_yaml(path: Path, *, named: str | None = None) -> Document:
     twice or a key that is no name; what could be read all the same is in its `document`, for whoever looks for more.
     """
     where = named or str(path)
-    return parse_yaml(_text(path, where), where)
+    return parse_yaml(read_text(path, where), where)
 
 
-def parse_yaml(text: str, where: str) -> Document:
-    """The same as `read_yaml` for a text already read."""
+def parse_yaml(text: str, where: str, *, rows: str = "") -> Document:
+    """The same as `read_yaml` for a text already read; a list at the top is what stands under the key `rows`, if given."""
     from ruamel.yaml import YAML  # 60 ms: only who reads a file pays for it
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.nodes import SequenceNode
 
     yaml = YAML(typ="safe", pure=True)
     try:
@@ -44,7 +45,8 @@ def parse_yaml(text: str, where: str) -> Document:
     if root is None:
         return Document(where, {})
     reader = _Reader(where, yaml.constructor)
-    data = reader.value(root, ())
+    bare = bool(rows) and isinstance(root, SequenceNode)
+    data = {rows: reader.value(root, (rows,))} if bare else reader.value(root, ())
     data = {} if data is None else data
     if not reader.faults and not isinstance(data, dict):
         kind = "a list" if isinstance(data, list) else "a single value"
@@ -57,16 +59,17 @@ def parse_yaml(text: str, where: str) -> Document:
 
 def shipped_calendar() -> Path:
     """The base calendar that came with this runbook: beside the code in a wheel, at the root of a checkout."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     checkout = package.parent / "calendar"
     # the checkout first: an editable install can keep a copy in site/ from the day it was made
     return checkout if (package.parent / "pyproject.toml").is_file() else package / "site" / "calendar"
 
 
-def _text(path: Path, where: str) -> str:
+def read_text(path: Path, where: str) -> str:
+    """The text of a file that people write; raises FileFaults for one that is too large, not UTF-8 or not readable."""
     try:
         if path.stat().st_size > _LARGEST:
-            raise FileFaults([Fault(where, None, "", "larger than 4 MiB", "a YAML file written by hand")])
+            raise FileFaults([Fault(where, None, "", "larger than 4 MiB", "a file written by hand")])
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as exc:
         line = exc.object[: exc.start].count(b"\n") + 1
