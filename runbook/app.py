@@ -75,12 +75,6 @@ def need_secrets(config: Config) -> None:
         raise ConfigError(config.secrets.missing)
 
 
-def shipped_site() -> Path:
-    """The site that came with this runbook: the root of a checkout, or beside the code in a wheel."""
-    package = Path(__file__).resolve().parent
-    return package.parent if (package.parent / "pyproject.toml").is_file() else package / "site"
-
-
 def open_store(config: Config, *, busy_seconds: float | None = None) -> Store:
     from runbook.adapters.store import BUSY_SECONDS, Store
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runbook.alert import Cause, Severity
 from runbook.errors import ConfigError
 from runbook.fault import Fault, Unfit
+from runbook.shipped import shipped_site
 from runbook.trigger import Anchor, Every, Trigger
 
 if TYPE_CHECKING:
@@ -151,14 +152,17 @@ def target(text: str) -> tuple[str, str]:
 
 
 def load(text: str, site: Path) -> Step:
-    """The function that `run:` names, from a file of the site and from nowhere else.
+    """The function that `run:` names, from a file of the site, or from the steps that came with this runbook.
 
-    The module is registered under a private name: no package called `jobs` that is installed can take its place, and
+    The site comes first; the shipped steps are there so that one which an upgrade brings needs no new file. The module is registered under a private name: no package called `jobs` that is installed can take its place, and
     nothing in the site can take a library's. Raises Unfit (nothing there) or ConfigError (the file does not load).
     """
     module, function = target(text)
     site = site.resolve()  # one file is one module, however the site was named
     path = site.joinpath(*module.split(".")).with_suffix(".py")
+    shipped = shipped_site().joinpath(*module.split(".")).with_suffix(".py")
+    if not path.is_file() and module.startswith("jobs.") and shipped.is_file():
+        path = shipped
     if not path.is_file():
         raise Unfit(f"{text!r}: there is no {path.relative_to(site)} in the site", accepted="a file of the site")
     step = getattr(_module(module, path), function, None)

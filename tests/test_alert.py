@@ -275,9 +275,9 @@ def test_whatever_the_feed_does_the_last_word_told_is_never_better_than_the_trut
         mode = rng.choice(moves[mode])
         since = now
         desk.feed(now, mode)
-        change = desk.told[-1] if desk.told else None
-        if change:
-            said = 0 if change.kind is ChangeKind.RESOLVED else RULES[change.subject.rule].rank  # type: ignore[union-attr]
+        if desk.told:
+            last = desk.told[-1]
+            said = 0 if last.kind is ChangeKind.RESOLVED else RULES[last.subject.rule].rank  # type: ignore[union-attr]
         assert len(desk.open) <= 1
     keys = [(c.key, c.row_kind, c.seq) for c in desk.told]
     assert len(keys) == len(set(keys))

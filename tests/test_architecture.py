@@ -31,9 +31,30 @@ DOORS = {
     "websockets": ["simulator/"],
 }
 # The shell asks doors to do things. It may name their types; only app may make one.
-SHELL = ("almanac.py", "engine/", "monitor.py", "teller.py", "desk.py", "probe.py", "app.py", "cli.py", "commands/", "rehearsal/")
+SHELL = (
+    "almanac.py",
+    "engine/",
+    "monitor.py",
+    "teller.py",
+    "desk.py",
+    "probe.py",
+    "app.py",
+    "cli.py",
+    "commands/",
+    "rehearsal/",
+)
 MAY_IMPORT_DOORS = ("app.py", "commands/run.py")
-LIGHT = {"pandas", "apscheduler", "apprise", "requests", "alembic", "matplotlib", "websocket", "pandas_market_calendars", "numpy"}
+LIGHT = {
+    "pandas",
+    "apscheduler",
+    "apprise",
+    "requests",
+    "alembic",
+    "matplotlib",
+    "websocket",
+    "pandas_market_calendars",
+    "numpy",
+}
 
 
 def imports(path: Path, *, types_too: bool = True) -> set[str]:
@@ -80,7 +101,7 @@ def test_nouns_never_see_a_door():
         for path in files()
         if not inside(path, [*SHELL, "adapters/"])
         for name in imports(path)
-        if name.startswith("runbook.adapters") or name.startswith("runbook.app")
+        if name.startswith(("runbook.adapters", "runbook.app"))
     ]
     assert not crossed, crossed
 
@@ -114,12 +135,20 @@ def test_the_engine_never_imports_the_site():
 
 def test_steps_import_only_the_face():
     crossed = [(p.name, n) for p in (ROOT / "jobs").glob("*.py") for n in imports(p) if not n.startswith("runbook")]
-    deep = [(p.name, n) for p in (ROOT / "jobs").glob("*.py") for n in imports(p) if n.count(".") > 1 or re.match(r"runbook\.[a-z]", n)]
-    assert not crossed and not deep
+    deep = [
+        (p.name, n)
+        for p in (ROOT / "jobs").glob("*.py")
+        for n in imports(p)
+        if n.count(".") > 1 or re.match(r"runbook\.[a-z]", n)
+    ]
+    assert not crossed
+    assert not deep
 
 
 def test_only_the_clock_reads_the_time():
-    reads = re.compile(r"\btime\.(time|monotonic|perf_counter)\(|datetime\.(now|utcnow|today)\(|\bdate\.today\(|\btime\.sleep\(")
+    reads = re.compile(
+        r"\btime\.(time|monotonic|perf_counter)\(|datetime\.(now|utcnow|today)\(|\bdate\.today\(|\btime\.sleep\("
+    )
     crossed = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in files()
@@ -151,5 +180,7 @@ def test_reading_commands_load_nothing_heavy(module: str):
         "import sys, runbook.cli, runbook.app, runbook.adapters.store, runbook.status, runbook.report, runbook.history, runbook.plan;"
         f"import runbook.commands.{module}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
     )
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
     assert not loaded & LIGHT

@@ -326,9 +326,15 @@ def test_a_clock_time_without_quotes_is_read_as_one_or_refused_with_a_word_about
 
 
 def test_a_fault_of_a_shipped_job_is_named_after_it(site):
-    (site / "jobs" / "report_day.py").unlink()
+    (site / "jobs" / "report_day.py").write_text("def other(ctx):\n    return None\n")
     one = faults(MINIMAL, site)["jobs[report_day].run"]
-    assert "there is no jobs/report_day.py in the site" in one.found
+    assert "report_day.py has no function report" in one.found
+
+
+def test_a_site_from_before_a_step_was_shipped_has_it_all_the_same(site):
+    (site / "jobs" / "report_day.py").unlink()
+    parsed = parse(parse_yaml(MINIMAL, "config.yaml"), site, ENV)
+    assert parsed.job("report_day") is not None
 
 
 def test_a_job_file_that_raises_at_import_is_a_named_fault(site):

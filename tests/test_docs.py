@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from runbook import app, cli
+from runbook import cli
 from runbook.adapters.files import parse_yaml
 from runbook.config import parse
 from runbook.session import INDIA, Day, DayStatus, SessionCalendar
+from runbook.shipped import shipped_site
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,7 +32,12 @@ def yaml_block() -> str:
 
 def test_the_configuration_of_the_readme_loads_and_has_two_channels(tmp_path: Path):
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
-    secrets = {"OPENALGO_API_KEY": "0" * 64, "TELEGRAM_TOKEN": "1:x", "TELEGRAM_CHAT": "2", "MAIL_URL": "mailto://a:b@c.d"}
+    secrets = {
+        "OPENALGO_API_KEY": "0" * 64,
+        "TELEGRAM_TOKEN": "1:x",
+        "TELEGRAM_CHAT": "2",
+        "MAIL_URL": "mailto://a:b@c.d",
+    }
     config = parse(parse_yaml(yaml_block(), "README.md"), tmp_path, secrets)
     assert not config.secrets.missing
     assert set(config.secrets.channels) == {"phone", "mail"}
@@ -110,4 +116,4 @@ def test_every_dependency_has_its_line_in_the_architecture():
 
 
 def test_the_shipped_site_is_the_repository(tmp_path: Path):
-    assert app.shipped_site() == ROOT
+    assert shipped_site() == ROOT

@@ -152,7 +152,8 @@ from runbook.rehearsal.scenarios import scenario
 with ExitStack() as stack:
     director = Director(scenario("clean"), Path("rehearsed"), seed=7, speed=30, debug=False, stack=stack)
     director.daemon.store.close()
-print(app.shipped_site())
+from runbook.shipped import shipped_site
+print(shipped_site())
 """
     where = Path(installed.says(code))
     assert where.is_relative_to(installed.python.parents[1])

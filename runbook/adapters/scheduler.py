@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from runbook.clock import Clock, host_now
 
+# Not a DateTrigger: a trigger that ends has its job removed, and that raises in the scheduler's thread during a shutdown.
+_NEVER_AGAIN = IntervalTrigger(days=36_500, timezone=UTC)
 PULSE = 15.0  # seconds: caps every sleep, so a suspend, a stepped clock or a lost wake-up costs at most this
 
 
@@ -39,7 +40,7 @@ class AlarmClock:
         delay = max(0.0, self._clock.real((instant - self._clock.now()).total_seconds()))
         # APScheduler sleeps by the host's clock, whatever clock the engine lives by.
         when = host_now() + timedelta(seconds=delay)
-        self._scheduler.add_job(self._wake, DateTrigger(when, timezone=UTC), id="due", replace_existing=True)
+        self._scheduler.add_job(self._wake, _NEVER_AGAIN, id="due", next_run_time=when, replace_existing=True)
 
     def stop(self) -> None:
         self._scheduler.shutdown(wait=False)

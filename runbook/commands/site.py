@@ -12,6 +12,7 @@ from runbook import app
 from runbook.clock import SystemClock
 from runbook.errors import ConfigError, UsageError
 from runbook.fault import Fault
+from runbook.shipped import shipped_site
 
 _OVERLAY = """\
 # Your own layer of the calendar: a day that is written here wins over what ships with runbook.
@@ -59,7 +60,7 @@ def init(args: argparse.Namespace) -> int:
 
 def _write(site: Path) -> list[str]:
     """Copy the shipped template; gives what was new. jobs/ and config.yaml belong to the operator from now on."""
-    template = app.shipped_site()
+    template = shipped_site()
     if site.exists() and not site.is_dir():
         raise UsageError(f"{site} is a file; accepted: a folder, or a name for a new one")
     site.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from runbook.rehearsal import expectations, stage
 from runbook.rehearsal.scenarios import Cue, Order, Scenario, scenario
 from runbook.run import Run
 from runbook.session import Session, SessionCalendar
+from runbook.shipped import shipped_site
 from runbook.simulator import Simulator
 from runbook.simulator.bot import RehearsalBot
 
@@ -83,7 +84,7 @@ class Director:
         self.phone = stage.Phone(lambda received: self._ring(received))
         future = self.sim.market.near_future
         stage.write_site(
-            folder, app.shipped_site(), url=self.sim.rest_url, stream=self.sim.stream_url,
+            folder, shipped_site(), url=self.sim.rest_url, stream=self.sim.stream_url,
             symbols=["NIFTY", "NIFTY:fut"], mode="analyzer", phone=self.phone.url,
         )  # fmt: skip
         self.env = {"OPENALGO_API_KEY": self.sim.api_key}

@@ -179,7 +179,9 @@ def test_mail_arrives_as_typed_in_both_its_parts(mailbox, notifier):
     assert mail["subject"] == TYPED.title
     assert mail["to"] == "trader@example.org"
     rich, plain = mail.get_body(("html",)).get_content(), mail.get_body(("plain",)).get_content()
-    assert html.unescape(re.search(r"<pre>(.*)</pre>", rich, re.DOTALL)[1]).replace("\r\n", "\n") == TYPED.body
+    quoted = re.search(r"<pre>(.*)</pre>", rich, re.DOTALL)
+    assert quoted
+    assert html.unescape(quoted[1]).replace("\r\n", "\n") == TYPED.body
     assert [line.strip() for line in plain.split("\n") if line.strip()] == [
         line.strip() for line in TYPED.body.split("\n") if line.strip()
     ]

@@ -117,3 +117,19 @@ def test_stopping_ends_its_threads_and_wakes_nobody_more(make):
     seen = woken.times
     alarm.at(START)  # the engine may still be in its last turn
     assert not woken.reaches(seen + 1, 0.4)
+
+
+def test_stopping_just_as_it_wakes_raises_in_no_thread():
+    """APScheduler removes a job that is over, and that raised in its thread when a shutdown had begun (4 of 10 times)."""
+    clock, raised = SystemClock(), []
+    before, threading.excepthook = threading.excepthook, raised.append
+    try:
+        for _ in range(40):
+            alarm = AlarmClock(clock, woken := Woken())
+            alarm.start()
+            alarm.at(clock.now())
+            assert woken.reaches(1)
+            alarm.stop()
+    finally:
+        threading.excepthook = before
+    assert raised == []

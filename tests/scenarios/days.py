@@ -134,23 +134,32 @@ db.execute("COMMIT")
 """
 
 
+def hold(database: Path, seconds: float) -> subprocess.Popen[str]:
+    """Another process holds the write lock of the ledger from now on for so many real seconds."""
+    command = [sys.executable, "-c", _HOLD, str(database), str(seconds)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline().strip() == "held"
+    return holder
+
+
 def locked_at(seconds: float) -> Callable[[Director], None]:
-    """Another process holds the write lock of the ledger for LOCKED_FOR real seconds."""
-
-    def lock(director: Director) -> None:
-        command = [sys.executable, "-c", _HOLD, str(director.folder / "runbook.db"), str(LOCKED_FOR)]
-        holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert holder.stdout is not None
-        assert holder.stdout.readline().strip() == "held"
-
-    return lambda director: director.at(seconds, lambda: lock(director))
+    return lambda director: director.at(seconds, lambda: hold(director.folder / "runbook.db", LOCKED_FOR))
 
 
 _RAISES = 'def step(ctx):\n    raise RuntimeError("this step is broken on purpose")\n'
 _HANGS = "import threading\n\n\ndef step(ctx):\n    threading.Event().wait()\n"
+_TELLS = """\
+from runbook import Found, Verdict
+
+
+def step(ctx):
+    return Found(Verdict.OK, "told", tell=(f"word of {ctx.key.slot}", ("one line",)))
+"""
 _NEIGHBOURS = """\
   - {name: raises, run: "jobs.raises:step", at: [open+20s]}
   - {name: hangs, run: "jobs.hangs:step", at: [open+15s], timeout: 2s}
+  - {name: tells, run: "jobs.tells:step", at: [open+25s, open+50s]}
 """
 
 
@@ -190,7 +199,7 @@ DAYS: dict[str, ShortDay] = {
     ),
     "neighbours": day(
         "ready announced", minutes=2, more_jobs=_NEIGHBOURS, symbols=("NIFTY", "NIFTY:fut", "NSE:NOSUCH"),
-        jobs=(("raises", _RAISES), ("hangs", _HANGS)), set_up=deaf_channel, dead=frozenset({"deaf"}),
+        jobs=(("raises", _RAISES), ("hangs", _HANGS), ("tells", _TELLS)), set_up=deaf_channel, dead=frozenset({"deaf"}),
     ),
     "snapshot_only": day(
         "ready announced", "fallback announced", "report delivered", cues=[(15, "snapshot_only", True)],

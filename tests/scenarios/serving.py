@@ -20,10 +20,12 @@ from runbook.clock import SystemClock, host_monotonic
 from runbook.config import Config
 from runbook.day import DayFacts
 from runbook.rehearsal import stage
+from runbook.shipped import shipped_site
 from runbook.simulator import Simulator
 
 PASSWORD, TOKEN = "sink-password-0815", "sink-token-4711"
 _HANGS = "import threading\n\n\ndef step(ctx):\n    threading.Event().wait()\n"
+QUICK_FEED = "feed: {warn_after: 3s, fallback_after: 6s}\n"
 HANGING_JOB = 'jobs: [{name: hangs, run: "jobs.hangs:step", at: [open], timeout: 600s}]\n'
 
 
@@ -56,7 +58,7 @@ class Site:
         self.zone, self.today = local_noon()
         phone = self.phone.url.replace("json://", f"json://desk:{PASSWORD}@") + f"{TOKEN}/"
         stage.write_site(
-            self.folder, app.shipped_site(), url=self.sim.rest_url, stream=self.sim.stream_url,
+            self.folder, shipped_site(), url=self.sim.rest_url, stream=self.sim.stream_url,
             symbols=["NIFTY", "NIFTY:fut"], mode="analyzer", phone=phone,
         )  # fmt: skip
         # The secrets in files, so that no environment holds them and any that shows up was put there by runbook.
@@ -73,7 +75,6 @@ openalgo: {{url: "{self.sim.rest_url}", stream: "{self.sim.stream_url}", api_key
 symbols: [NIFTY, "NIFTY:fut"]
 bot: {{trades: trades.csv}}
 notify: {{phone: {{url_file: phone}}}}
-feed: {{warn_after: 2s, fallback_after: 4s}}
 {self.extra}""",
             encoding="utf-8",
         )
@@ -171,7 +172,7 @@ class Serving:
             store.close()
         return True
 
-    def feed(self, mode: str, seconds: float = 30.0) -> None:
+    def feed(self, mode: str, seconds: float = 60.0) -> None:
         wait_until(f"the feed is {mode}", lambda: self._alive() and self._modes()[-1:] == [mode], seconds)
 
     def _modes(self) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runbook.errors import FileFaults
 from runbook.fault import Document, Fault
 from runbook.fault import Path as Key
+from runbook.shipped import shipped_site
 
 if TYPE_CHECKING:
     from ruamel.yaml.constructor import SafeConstructor
@@ -58,11 +59,8 @@ def parse_yaml(text: str, where: str, *, rows: str = "") -> Document:
 
 
 def shipped_calendar() -> Path:
-    """The base calendar that came with this runbook: beside the code in a wheel, at the root of a checkout."""
-    package = Path(__file__).resolve().parents[2]
-    checkout = package.parent / "calendar"
-    # the checkout first: an editable install can keep a copy in site/ from the day it was made
-    return checkout if (package.parent / "pyproject.toml").is_file() else package / "site" / "calendar"
+    """The base calendar that came with this runbook."""
+    return shipped_site() / "calendar"
 
 
 def read_text(path: Path, where: str) -> str:
