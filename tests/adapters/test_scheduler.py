@@ -121,7 +121,8 @@ def test_stopping_ends_its_threads_and_wakes_nobody_more(make):
 
 def test_stopping_just_as_it_wakes_raises_in_no_thread():
     """APScheduler removes a job that is over, and that raised in its thread when a shutdown had begun (4 of 10 times)."""
-    clock, raised = SystemClock(), []
+    clock = SystemClock()
+    raised: list[threading.ExceptHookArgs] = []
     before, threading.excepthook = threading.excepthook, raised.append
     try:
         for _ in range(40):
