@@ -99,7 +99,7 @@ class Almanac:
                     f"the library has changed its mind about the past: {'; '.join(told[:3])}{more}",
                     hint="compare the installed versions with requirements.lock; the last good table stays in use",
                 )
-        if made.said and made.said is not said:
+        if made.said and (said is None or made.said != said):
             with self._store.write() as books:
                 books.calendars.keep_library(made.said, now)
         self.keep([made.calendars[name] for name in names], made.provenance, now)

@@ -16,7 +16,7 @@ from runbook.errors import RunbookError
 from runbook.feed.state import LinkState
 from runbook.feed.table import Mode
 from runbook.job import Context, Found, Verdict
-from runbook.monitor import Monitor, watched
+from runbook.monitor import Monitor, Watching, watched
 from runbook.ports import Gateway, MarketCalendar, TickStream
 from runbook.probe import evidence_of, probe
 from runbook.report import Report, short
@@ -126,7 +126,7 @@ class TheDesk:
             f"{ctx.session.exchange} {opens:%H:%M}-{ctx.session.close.astimezone(zone):%H:%M}, mode {self._t.mode}",
             seen["key"].evidence,
             seen["broker"].evidence,
-            f"feed: {watched(view.state.watched)} subscribed" if view.running and view.state else "feed: not started",
+            _subscribed(view),
         ]
         if ctx.session.note:
             lines.append(f"note: {ctx.session.note}")
@@ -159,6 +159,9 @@ class TheDesk:
             if c.tick and c.at is not None
         }
         facts |= {"last_ticks": prices, "link": str(view.state.link.state)}
+        if view.state.link.refused:
+            words = f"OpenAlgo refuses {watched(view.state.link.refused)}"
+            return Found(Verdict.ATTENTION, words, facts, "correct `symbols:` in config.yaml; see `runbook doctor`")
         match view.mode:
             case Mode.LIVE:
                 return Found(Verdict.OK, "ticks on the WebSocket", facts)
@@ -244,6 +247,17 @@ class TheDesk:
         report = self._t.report(ctx.session)
         kept = self._t.keep_report(report)
         return Found(Verdict.OK, f"written to {kept}", {"file": kept}, tell=short(report))
+
+
+def _subscribed(view: Watching) -> str:
+    """What the feed holds, in a line: what was refused is not called subscribed."""
+    if not view.running or view.state is None:
+        return "feed: not started"
+    refused = view.state.link.refused
+    held = [i for i in view.state.watched if i not in refused]
+    if view.state.link.subscribed_at is None:
+        return f"feed: {watched(view.state.watched)} not subscribed yet"
+    return f"feed: {watched(held) or 'nothing'} subscribed" + (f"; REFUSED: {watched(refused)}" if refused else "")
 
 
 def _asked(ask: Callable[[], _T]) -> tuple[_T | None, str]:

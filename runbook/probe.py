@@ -28,7 +28,9 @@ def evidence_of(state: State, now: float) -> StreamEvidence:
     if newest is not None and now - newest[0] <= _FRESH:
         tick = f"{newest[1].symbol} {newest[2]:.2f}, {now - newest[0]:.1f} s ago"
     fault, hint = (link.fault.reason, link.fault.hint or "") if link.fault else ("", "")
-    return StreamEvidence(link.state is LinkState.UP, link.subscribed_at is not None, tick, fault, hint, live=True)
+    refused = ", ".join(i.symbol for i in link.refused)
+    up = link.state is LinkState.UP
+    return StreamEvidence(up, link.subscribed_at is not None, tick, fault, hint, live=True, refused=refused)
 
 
 def evidence_told(feed: Mapping[str, Any]) -> StreamEvidence | None:
@@ -50,6 +52,7 @@ def probe(
     inbox: queue.SimpleQueue[events.StreamEvent] = queue.SimpleQueue()
     stream = make()
     authenticated = subscribed = False
+    without = ""
     try:
         until = host_monotonic() + budget.take(_ANSWER)
         stream.connect(1, instruments, inbox.put)
@@ -57,18 +60,22 @@ def probe(
             try:
                 event = inbox.get(timeout=max(0.01, min(until - host_monotonic(), budget.left())))
             except queue.Empty:
-                return StreamEvidence(authenticated, subscribed, None, "" if subscribed else "no answer on the stream")
+                fault = "" if subscribed else "no answer on the stream"
+                return StreamEvidence(authenticated, subscribed, None, fault, refused=without)
             match event:
                 case events.Connected():
                     authenticated = True
                 case events.Subscribed(_, accepted, refused) if not accepted:
                     why = "; ".join(reason for _, reason in refused) or "no symbol was accepted"
                     return StreamEvidence(authenticated=True, subscribed=False, tick=None, fault=why)
-                case events.Subscribed():
+                case events.Subscribed(_, _, refused):
                     authenticated = subscribed = True
+                    without = ", ".join(f"{i.symbol} ({why})" for i, why in refused)
                     until = host_monotonic() + (_TICK if ticks_due else _SNAPSHOT)
                 case events.TickReceived(_, tick):
-                    return StreamEvidence(True, True, f"{tick.instrument.symbol} {tick.ltp:.2f} arrived")
+                    return StreamEvidence(
+                        True, True, f"{tick.instrument.symbol} {tick.ltp:.2f} arrived", refused=without
+                    )
                 case events.ConnectFailed(_, reason, _, hint):
                     return StreamEvidence(authenticated, subscribed, None, reason, hint or "")
                 case events.Closed(_, reason):

@@ -36,6 +36,7 @@ class StreamEvidence:
     fault: str = ""
     hint: str = ""
     live: bool = False  # told by the running feed
+    refused: str = ""  # the symbols that were not subscribed, where others were
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,10 @@ def _stream(seen: StreamEvidence, *, ticks_due: bool) -> Iterator[Rung]:
     if not seen.subscribed:
         yield Rung("subscribe", Verdict.BAD, seen.fault or "the subscription was not acknowledged", seen.hint)
         return
-    yield Rung("subscribe", Verdict.OK, "acknowledged, which proves nothing of the broker's feed")
+    if seen.refused:
+        yield Rung("subscribe", Verdict.ATTENTION, f"REFUSED: {seen.refused}", "correct `symbols:` in config.yaml")
+    else:
+        yield Rung("subscribe", Verdict.OK, "acknowledged, which proves nothing of the broker's feed")
     if seen.tick:
         yield Rung("tick", Verdict.OK, seen.tick)
     elif ticks_due:

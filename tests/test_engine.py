@@ -17,10 +17,11 @@ from runbook import outbox
 from runbook.adapters.store import Store
 from runbook.agenda import agenda
 from runbook.alert import FeedMoved, FeedWord, ReadyReached, Severity
+from runbook.almanac import Why
 from runbook.clock import RehearsalClock, host_monotonic
 from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
-from runbook.errors import AlreadyRunning, JobFailed, Skip, StoreBusy
+from runbook.errors import AlreadyRunning, CalendarError, JobFailed, Skip, StoreBusy
 from runbook.job import Context, Found, IfLate, JobSpec, Key, OnAbandoned, Step, Verdict
 from runbook.run import Entry, Run, State
 from runbook.session import INDIA, SessionCalendar
@@ -28,6 +29,7 @@ from runbook.teller import Teller, Voice
 from runbook.trigger import Anchor, At, Every
 from tests.fakes import (
     MONDAY,
+    THURSDAY,
     TUESDAY,
     WEDNESDAY,
     FakeAlarm,
@@ -425,8 +427,8 @@ def test_a_broker_that_is_not_verified_is_reminded_of_once_and_critical_once(mak
     w.go("08:15", "08:44:30")
     assert w.told() == []
     w.go("08:45:31", "08:50")
-    assert w.told() == ["[LOGIN] the broker login is still missing"]
-    assert "log in: http://desk" in w.message("LOGIN").message.body
+    assert w.told() == ["[WARN] half an hour to the open, broker not verified"]
+    assert "log in: http://desk" in w.message("half an hour").message.body
     w.go("09:05", "09:09:30")
     assert len(w.told()) == 1
     w.go("09:10:31", "09:12", "09:20")
@@ -445,13 +447,13 @@ def test_the_reminder_is_not_repeated_by_a_restart_and_not_lost_by_a_start_just_
     w.steps.does["verify_broker"] = lambda _: BAD
     w.start()
     w.settle()
-    assert w.told().count("[LOGIN] the broker login is still missing") == 1
+    assert w.told().count("[WARN] half an hour to the open, broker not verified") == 1
     w.stop()
     v = w.again("08:50")
     v.steps.does["verify_broker"] = lambda _: BAD
     v.start()
     v.go("08:52")
-    assert v.told().count("[LOGIN] the broker login is still missing") == 1
+    assert v.told().count("[WARN] half an hour to the open, broker not verified") == 1
 
 
 def test_nobody_is_reminded_when_the_broker_is_verified(make):
@@ -859,7 +861,9 @@ def test_a_busy_ledger_loses_nothing_and_keeps_the_order(make, caplog):
         assert [c.now for c in books.feed.changes(MONDAY)] == ["suspect", "fallback", "probation", "live"]
         assert [s.data for s in books.feed.samples(MONDAY)] == [{"ticks": 7}]
     assert w.states()["mine open-15m"] is State.SUCCEEDED
-    assert w.told() == ["[LOGIN] the broker login is still missing"]  # the reminder that was due is not lost either
+    assert w.told() == [
+        "[WARN] half an hour to the open, broker not verified"
+    ]  # the reminder that was due is not lost either
 
 
 def test_a_calendar_that_changes_while_the_ledger_is_busy_is_planned_later(make, caplog):
@@ -987,3 +991,46 @@ def test_the_last_words_of_the_feed_are_written_although_we_stop(make):
     w.engine.stop()
     with w.store.read() as books:
         assert len(books.feed.samples(MONDAY)) == 1
+
+
+# -- the calendar is resolved anew, and days nobody knows --------------------------------------------------------------------
+
+
+def test_a_calendar_that_cannot_be_renewed_is_told_once_and_its_return_too(make):
+    w = make(job("mine", "open")).start()
+    faults: list[Exception | None] = [CalendarError("the child was killed", hint="look at it"), None]
+    done: list[Why] = []
+
+    def renew(_now: datetime, why: Why) -> None:
+        done.append(why)
+        if (fault := faults[len(done) - 1]) is not None:
+            raise fault
+
+    asked: list[Why] = []
+
+    def due(_now: datetime) -> Why | None:
+        return asked[-1] if len(done) < len(asked) else None
+
+    w.engine._p = replace(w.engine._p, calendar_due=due, calendar_renew=renew)
+    for why in (Why.LIBRARY, Why.FILES):
+        asked.append(why)
+        w.settle()
+        until(lambda: len(done) == len(asked), "the calendar is not renewed")
+        w.settle()
+    assert done == [Why.LIBRARY, Why.FILES]
+    assert [title.split(" #")[0].split(" since")[0] for title in w.told()] == [
+        "[WARN] the calendar could not be renewed",
+        "[OK] the calendar is fresh again at 08:00",
+    ]
+    assert "the child was killed" in w.message("[WARN] the calendar").message.body
+
+
+def test_on_a_day_the_calendar_does_not_know_what_reads_runs_and_what_acts_is_held(make):
+    friday = date(2026, 11, 27)
+    known = replace(calendar(), known_until=THURSDAY)
+    w = make(job("looks", "open"), replace(job("acts", "open"), acts=True), day=friday, calendar=known).start()
+    w.go("09:15", day=friday)
+    assert w.states(friday) == {"looks open": State.SUCCEEDED, "acts open": State.SKIPPED}
+    assert "known until 2026-11-26" in w.entry("acts", "open", friday).reason
+    (ctx,) = w.steps.called
+    assert ctx.session.name == "assumed"

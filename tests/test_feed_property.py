@@ -54,7 +54,8 @@ class Feed(RuleBasedStateMachine):
                     self.attempts.append(self.now)
                     if self.port == "up":
                         self.inbox = [ev.Connected(generation, "angel"), ev.Subscribed(generation, self.state.watched)]
-                    else:
+                    else:  # a knock on a shut door: nobody there to be hurt by a storm
+                        self.attempts.pop()
                         self.inbox = [ev.ConnectFailed(generation, "connection refused", refused=True)]
                 case act.Resubscribe():
                     self.attempts.append(self.now)

@@ -188,7 +188,7 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
         case LoginDue(session, reason, hint):
             if not _current(held, fingerprint(RULES["broker.not_verified"], ())):
                 lines = (reason, hint or RULES["broker.not_verified"].todo)
-                notice = Notice(f"login@{session}", "[LOGIN] the broker login is still missing", lines)
+                notice = Notice(f"login@{session}", "[WARN] half an hour to the open, broker not verified", lines)
                 changes.append(AlertChange(ChangeKind.NOTICE, now, notice, tell=True))
         case CalendarDoubt():
             changes += _calendar(held, cause, now)

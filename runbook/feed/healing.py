@@ -48,7 +48,7 @@ def on_subscribed(state: State, event: Subscribed, now: float) -> tuple[State, t
     first = state.link.subscribed_at is None
     if first and state.mode is Mode.ARMED:
         state = replace(state, judged_from=max(state.judged_from, now))
-    link = replace(state.link, subscribed_at=now)
+    link = replace(state.link, subscribed_at=now, refused=tuple(i for i, _ in event.refused))
     if not event.refused:
         return replace(state, link=link), ()
     told = "; ".join(f"{instrument}: {why}" for instrument, why in event.refused)
@@ -62,6 +62,13 @@ def on_down(state: State, event: Closed | ConnectFailed, now: float, policy: Pol
         fault = Fault(event.reason, event.hint, event.refused)
     else:
         fault = Fault(f"{event.reason} (code {event.code})" if event.code is not None else event.reason)
+    if fault.refused and state.link.state is LinkState.OPENING:
+        # Nobody was there to be bothered: a knock on a shut door is no attempt, and it may open any second.
+        knocked = replace(state.link, rungs=state.link.rungs[:-1], attempts=max(1, state.link.attempts - 1))
+        wait = policy.reconnect_min + (policy.knock_max - policy.reconnect_min) * _chance(
+            f"{policy.seed}/{knocked.generation}"
+        )
+        return replace(state, link=_down(knocked, now, fault, now + wait))
     return replace(state, link=_down(state.link, now, fault, now + _delay(state.link, now, policy)))
 
 

@@ -44,6 +44,7 @@ class Policy:
     connect_within: float = 20.0
     reconnect_min: float = 1.0
     reconnect_max: float = 60.0
+    knock_max: float = 7.5  # between two looks at a port that refuses: two fall into `closed_after`
     rungs: int = 6
     rungs_window: float = 600.0
     seed: int = 0  # of the jitter; two desks on one server should not share it

@@ -52,6 +52,7 @@ class Link:
     reopen: bool = False
     urgent: bool = False
     spent_noted: bool = False
+    refused: tuple[Instrument, ...] = ()  # what OpenAlgo did not subscribe for us
 
 
 @dataclass(frozen=True, slots=True)

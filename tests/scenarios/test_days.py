@@ -136,7 +136,7 @@ def test_on_a_holiday_nothing_is_planned_nothing_asked_and_nothing_sent(day: Pla
 
 @on("late_login")
 def test_a_late_login_is_looked_for_each_minute_and_told_step_by_step(day: Played):
-    wanted = ["[LOGIN]", "[CRIT] broker not verified", "[OK] broker verified", "READY", "Mon 23 Nov"]
+    wanted = ["[WARN] half an hour", "[CRIT] broker not verified", "[OK] broker verified", "READY", "Mon 23 Nov"]
     assert [title.startswith(start) for title, start in zip(day.titles, wanted, strict=True)] == [True] * 5
     tries = [t.started for e in of(day, "verify_broker") for t in e.tries]
     gaps = [b - a for a, b in pairwise(sorted(tries))]
