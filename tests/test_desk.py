@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 
 import pytest
 
-from runbook.alert import ModeLeak, NotFlat, ReadyReached
+from runbook.alert import CalendarDoubt, ModeLeak, NotFlat, ReadyReached
 from runbook.budget import Budget
 from runbook.clock import RehearsalClock
 from runbook.day import DayFacts
@@ -20,15 +21,33 @@ from runbook.feed.policy import Policy
 from runbook.job import Context, Key, Verdict
 from runbook.market import Quote, Source, Tick
 from runbook.monitor import FeedParts, Monitor
-from runbook.ports import GatewayMode, Order, Position, PositionBook
+from runbook.ports import GatewayMode, HolidayRow, OpenHours, Order, Position, PositionBook
 from runbook.recon import TradeLog
 from runbook.report import Report, build
-from runbook.session import Session
+from runbook.session import Day, DayStatus, Session
 from runbook.symbols import NearestFuture
-from tests.fakes import MONDAY, NIFTY, FakeGateway, FakeMarketCalendar, FakeStream, at, calendar, session, until
+from tests.fakes import (
+    MONDAY,
+    NIFTY,
+    TUESDAY,
+    FakeGateway,
+    FakeMarketCalendar,
+    FakeStream,
+    at,
+    calendar,
+    session,
+    until,
+)
 from tests.recon_world import Everywhere, leg, log, order, position
 
 FUTURE = NearestFuture("NIFTY", "NFO")
+
+
+def open_day(n: int) -> Day:
+    day = date(2026, 11, n)
+    return Day(day, DayStatus.OPEN, "regular", session=session(day))
+
+
 UP: tuple[StreamEvent, ...] = (Connected(1, "angel"), Subscribed(1, (NIFTY,)))
 TICK = TickReceived(1, Tick(NIFTY, 26049.9, None), 0.0)
 
@@ -129,6 +148,49 @@ def make() -> Iterator[type[Desk]]:
     yield Kept
     for desk in made:
         desk.monitor.stop()
+
+
+# -- calendar_check ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_calendar_that_knows_the_week_is_fine_although_openalgo_has_no_list(make):
+    d = make("07:15")
+    found = d.desk.check_calendar(d.ctx())
+    assert found.verdict is Verdict.ATTENTION  # of the fakes' week only Monday to Thursday are known
+    known = replace(calendar(), days=calendar().days | {date(2026, 11, n): open_day(n) for n in (27, 30)})
+    d.desk._t = replace(d.desk._t, calendar=lambda: known)
+    found = d.desk.check_calendar(d.ctx())
+    assert (found.verdict, found.summary) == (Verdict.OK, "OpenAlgo: no second opinion")
+    assert all(cause.over for cause in found.causes)
+
+
+def test_an_unknown_day_ahead_is_told_with_its_date(make):
+    d = make("07:15")
+    found = d.desk.check_calendar(d.ctx())
+    (doubt,) = [c for c in found.causes if isinstance(c, CalendarDoubt) and not c.over]
+    assert (doubt.kind, doubt.day) == ("unknown", date(2026, 11, 27))
+    assert "Friday 27 November 2026" in found.summary
+
+
+def test_openalgo_saying_otherwise_is_an_alert_and_never_changes_the_calendar(make):
+    class Says(FakeMarketCalendar):
+        def holidays(self, year: int, budget: Budget) -> tuple[HolidayRow, ...]:
+            return (HolidayRow(TUESDAY, "Guru Nanak Jayanti", "TRADING_HOLIDAY", ("NSE", "NFO"), ()),)
+
+        def timings(self, day: date, budget: Budget) -> tuple[OpenHours, ...]:
+            hours = OpenHours("NFO", at("09:15", day), at("15:40", day))
+            return () if day == TUESDAY else (replace(hours, exchange="NSE", end=at("15:30", day)), hours)
+
+    d = make("07:15")
+    d.desk._t = replace(d.desk._t, market_calendar=Says())
+    found = d.desk.check_calendar(d.ctx())
+    doubts = {
+        c.day: c for c in found.causes if isinstance(c, CalendarDoubt) and c.kind == "contradicted" and not c.over
+    }
+    assert set(doubts) == {TUESDAY}
+    assert found.verdict is Verdict.ATTENTION
+    assert found.facts["crosscheck"] == "contradiction"
+    assert d.desk._t.calendar().day(TUESDAY).session is not None
 
 
 # -- verify_broker ----------------------------------------------------------------------------------------------------------

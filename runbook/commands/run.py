@@ -52,12 +52,23 @@ def serve(args: argparse.Namespace) -> int:
     config = _ready(args)
     if faults := app.channel_faults(config):
         raise ConfigError(faults)
-    stop = threading.Event()
+    stop, started = threading.Event(), threading.Event()
+
+    def asked(_number: int, _frame: object) -> None:
+        stop.set()
+        if not started.is_set():
+            raise KeyboardInterrupt  # out of the calendar's child, which may take a minute on a busy host
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    daemon = app.Daemon(config)
-    daemon.start()
+        signal.signal(number, asked)
     log = logging.getLogger("runbook")
+    daemon = app.Daemon(config)
+    try:
+        daemon.start()
+        started.set()
+    except KeyboardInterrupt:
+        log.info("stopped before it had started")
+        return 0
     calendar = daemon.almanac.calendar()
     coming = calendar.next_session(SystemClock().now())
     log.info(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from runbook.adapters.openalgo.address import parsed, shown
 from runbook.budget import Budget, BudgetSpent
 from runbook.clock import host_monotonic
 from runbook.errors import BadAnswer, GatewayError, GatewayUnreachable, UsageError
+
+log = logging.getLogger(__name__)
 
 MAX_BODY = 8 * 1024 * 1024
 _SLICE = 0.25  # real seconds: how soon a call that waits notices that its step was given up
@@ -97,13 +100,18 @@ class Transport:
             raise UsageError(f"runbook never calls {name!r}: it only reads, and only {', '.join(ENDPOINTS)}")
         where = f"{name} ({endpoint.method} {self.shown}{endpoint.path})"
         read = self._read * endpoint.patience
+        begun = host_monotonic()
         try:
-            return self._send(where, endpoint, fields, budget, read)
+            answer = self._send(where, endpoint, fields, budget, read)
         except _Stale:  # the server closed an idle connection just as it was used: a read may be asked again
             try:
-                return self._send(where, endpoint, fields, budget, read)
+                answer = self._send(where, endpoint, fields, budget, read)
             except _Stale as e:
                 raise GatewayUnreachable(str(e)) from e
+        log.debug(
+            "%s: %d, %d bytes in %.0f ms", where, answer.status, len(answer.body), 1000 * (host_monotonic() - begun)
+        )
+        return answer
 
     def close(self) -> None:
         self._session.close()
