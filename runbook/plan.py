@@ -55,15 +55,19 @@ class PlanRow:
 
 
 def plan_days(calendar: SessionCalendar, jobs: Iterable[Planned], first: date, last: date) -> list[PlanRow]:
-    """A row for every day from `first` to `last`, both included, with its runs in order of time."""
+    """A row for every day from `first` to `last`, both included, with its runs in order of time.
+
+    On an unknown weekday the runs are those of an ordinary one: what reads will look, what acts is held.
+    """
     jobs = list(jobs)
-    return [PlanRow(calendar.exchange, day, _runs(day, jobs)) for day in calendar.span(first, last)]
+    days = ((day, calendar.session_of(day.date)) for day in calendar.span(first, last))
+    return [PlanRow(calendar.exchange, day, _runs(session, jobs)) for day, session in days]
 
 
-def _runs(day: Day, jobs: Iterable[Planned]) -> tuple[PlannedRun, ...]:
-    if day.session is None:
+def _runs(session: Session | None, jobs: Iterable[Planned]) -> tuple[PlannedRun, ...]:
+    if session is None:
         return ()
-    runs = [run for job in jobs for run in _due(job, day.session)]
+    runs = [run for job in jobs for run in _due(job, session)]
     return tuple(sorted(runs, key=lambda run: (run.first, run.job)))
 
 
@@ -104,7 +108,10 @@ def _headline(row: PlanRow, zone: ZoneInfo) -> str:
     day = row.day
     head = f"{day.date} {day.date:%A}"
     if day.session is None:
-        return f"{head:<21} {'unknown: ' if day.status is DayStatus.UNKNOWN else 'closed: '}{day.reason}"
+        if day.status is not DayStatus.UNKNOWN:
+            return f"{head:<21} closed: {day.reason}"
+        looks = "; what only reads looks at the ordinary hours, what acts is held" if row.runs else ""
+        return f"{head:<21} unknown: {day.reason}{looks}"
     hours = ", ".join(
         f"{_clock(start, day.date, zone)}-{_clock(end, day.date, zone)}" for start, end in day.session.intervals
     )

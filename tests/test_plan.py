@@ -72,10 +72,19 @@ def test_the_guides_own_test_days_have_three_sessions_and_a_weekend():
     )
 
 
-def test_a_day_past_the_horizon_is_unknown_with_the_reason_and_has_no_runs():
+def test_a_weekday_just_past_the_horizon_is_unknown_and_what_reads_looks_at_the_ordinary_hours():
     (row,) = plan_days(days(), JOBS, date(2026, 1, 1), date(2026, 1, 1))
+    assert row.day.session is None
+    assert [run.job for run in row.runs] == ["verify_broker", "check_feed", "verify_broker", "report_day"]
+    headline = render_plan([row], INDIA).splitlines()[0]
+    assert headline.startswith("2026-01-01 Thursday   unknown: the calendar of NFO is known until 2025-12-30")
+    assert headline.endswith("what acts is held")
+
+
+def test_far_past_the_horizon_there_is_nothing_to_plan_by():
+    (row,) = plan_days(days(), JOBS, date(2026, 3, 2), date(2026, 3, 2))
     assert row.runs == ()
-    assert render_plan([row], INDIA) == "2026-01-01 Thursday   unknown: the calendar of NFO is known until 2025-12-30\n"
+    assert render_plan([row], INDIA) == "2026-03-02 Monday     unknown: the calendar of NFO is known until 2025-12-30\n"
 
 
 def test_a_special_session_moves_its_runs_and_says_its_name_and_doubts():
