@@ -11,16 +11,16 @@ import threading
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CERTIFICATE = Path(__file__).with_name("telegram_stand_in.pem")
+AUTHORITY = trustme.CA()  # vouches for what stands in for the world; lives as long as the tests
 TOKEN = "123456789:AAFxm-secret_secret_secret_secret_xyz"
 CHAT = -1001234567890
 
@@ -58,7 +58,7 @@ class Telegram:
         self.methods: list[str] = []
         self.flooded = False
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(CERTIFICATE)
+        AUTHORITY.issue_cert("api.telegram.org").configure_cert(tls)
         outer = self
 
         class Api(BaseHTTPRequestHandler):

@@ -18,7 +18,7 @@ from runbook.adapters.notify import ChildNotifier, check_url
 from runbook.adapters.notify_child import CUT, fit, redact
 from runbook.ports import Delivery, Message
 from tests.adapters.targets import (
-    CERTIFICATE,
+    AUTHORITY,
     CHAT,
     TOKEN,
     Mailbox,
@@ -59,10 +59,11 @@ def mailbox():
 
 
 @pytest.fixture
-def telegram(monkeypatch):
+def telegram(monkeypatch, tmp_path):
     stand_in = Telegram()
+    AUTHORITY.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{stand_in.port}")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
     with running(stand_in.server):
         yield stand_in
 

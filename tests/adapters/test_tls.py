@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import queue
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 
 from runbook.adapters.openalgo import OpenAlgo
 from runbook.adapters.ticks import OpenAlgoStream, Patience
@@ -25,46 +24,21 @@ from tests.adapters.replay import KEY, ack, auth_ok, frame, market_data, raw_ser
 
 NIFTY = Instrument("NIFTY", "NSE_INDEX")
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
-
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(who vouches, the server's own chain and key), each in a file."""
     at = tmp_path_factory.mktemp("tls")
-    cert, key = at / "cert.pem", at / "key.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost,IP:127.0.0.1",
-            "-addext",
-            "basicConstraints=critical,CA:TRUE",
-            "-keyout",
-            str(key),
-            "-out",
-            str(cert),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(at / "authority.pem")
+    authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(at / "server.pem")
+    return at / "authority.pem", at / "server.pem"
 
 
 @pytest.fixture
 def context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(*certificate)
+    made.load_cert_chain(certificate[1])
     return made
 
 
