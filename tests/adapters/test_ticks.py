@@ -713,7 +713,8 @@ def test_a_closed_generation_emits_nothing_more_and_says_goodbye(
         ws.send(json.dumps(auth_ok()))
         ws.recv()
         ws.send(json.dumps(ack("NIFTY")))
-        while True:
+        pace = threading.Event()
+        while not pace.wait(0.002):  # not faster: a full buffer would leave no room for a goodbye
             ws.send(json.dumps(market_data(26000.5)))
 
     replay.scripts = [flood]

@@ -150,7 +150,8 @@ def test_an_openalgo_that_comes_up_late_is_ready_without_an_alarm(day: Played):
     assert first.verdict is Verdict.BAD
     assert "connection refused" in first.reason
     assert last.verdict is Verdict.OK
-    assert not [title for title in day.titles if "[CRIT]" in title or "[WARN]" in title]
+    told = [title for title in day.titles if "[CRIT]" in title or "[WARN]" in title]
+    assert told == ["[WARN] half an hour to the open, broker not verified"], "a reminder, and no alarm"
     assert day.modes == ["ARMED", "LIVE", "OFF"]
     assert "NIFTY24NOV26FUT" in of(day, "start_feed")[-1].last.reason, "the future is looked up once search answers"
 

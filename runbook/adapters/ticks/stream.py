@@ -348,9 +348,13 @@ class _Link:
         """Say goodbye if that is possible at once, and free every descriptor."""
         sock = self._socket
         if ws is not None and ws.connected:
-            with contextlib.suppress(OSError, websocket.WebSocketException):
+            with contextlib.suppress(OSError, ValueError, websocket.WebSocketException):
                 ws.settimeout(0.2)
                 ws.send_close()
+                until = host_monotonic() + 0.2
+                # What is unread when a socket closes makes it a reset, and the goodbye is lost with it.
+                while sock is not None and host_monotonic() < until and sock.recv(65536):
+                    pass
         if sock is not None:
             self._cut()
             with contextlib.suppress(OSError):
