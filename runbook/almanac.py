@@ -25,6 +25,7 @@ _CASH = {"NFO": "NSE", "BFO": "BSE"}  # whose closing auction quiets an index wh
 class Why(StrEnum):
     """Why the calendar is to be resolved anew."""
 
+    START = "runbook started"
     LIBRARY = "the library was last asked a week ago"
     FILES = "a calendar file changed"
     DAY = "a new day began"
@@ -71,7 +72,7 @@ class Almanac:
             return Why.LIBRARY if kept is None or now - kept[0] >= _LIBRARY else Why.DAY
         return None
 
-    def refresh(self, now: datetime, why: Why = Why.LIBRARY) -> tuple[str, ...]:
+    def refresh(self, now: datetime, why: Why = Why.START) -> tuple[str, ...]:
         """Compute and store the calendars; gives the warnings.
 
         Raises CalendarError (the library failed, or has changed its mind about the past) or ConfigError (a fault in a
@@ -83,7 +84,7 @@ class Almanac:
             kept = books.calendars.library()
             old = {name: books.calendars.load(name) for name in names}
             source = books.calendars.provenance(names[0])
-        said = kept[1] if kept and why is not Why.LIBRARY else None
+        said = kept[1] if kept and why not in (Why.START, Why.LIBRARY) else None
         made = self._world.compute(names, FIRST, date(now.year + 1, 12, 31), date(now.year, 12, 31), said)
         if source is not None and source[2].get("files") == made.provenance.get("files"):
             # No file was edited, so nobody meant to change a past day: a new release of the library did.

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.almanac import Almanac, World
+from runbook.almanac import Almanac, Why, World
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config, environment, parse
 from runbook.day import DayFacts
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runbook.adapters.overlay import Overlay
     from runbook.adapters.store import Store
     from runbook.desk import TheDesk
-    from runbook.engine import Engine
+    from runbook.engine import CalendarNews, Engine
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.recon import PriceRanges, TradeLog
@@ -233,6 +233,7 @@ class Daemon:
         self.almanac = almanac(config, self.store)
         self._steps = {job.name: load(job.run, config.site) for job in config.jobs}
         self._gateway: OpenAlgo | None = None
+        self._calendar_fault: CalendarNews | None = None
         self.engine: Engine
         self.monitor: Monitor
         self.teller: Teller
@@ -253,6 +254,8 @@ class Daemon:
             self._compose()
             if run:
                 self.engine.start(holder_is_dead=True)  # we hold the lock: whoever is in the lease is gone
+                if self._calendar_fault is not None:
+                    self.engine.post(self._calendar_fault)
                 self.almanac.calendar()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
@@ -282,11 +285,15 @@ class Daemon:
         try:
             for warning in self.almanac.refresh(now):
                 log.info("calendar: %s", warning)
-        except CalendarError as exc:
+        except (CalendarError, ConfigError) as exc:
             try:
                 self.almanac.calendar()
             except CalendarError:
                 raise exc from None
+            # A watch on yesterday's table is better than none; the alert says what is wrong with today's.
+            from runbook.engine import CalendarNews
+
+            self._calendar_fault = CalendarNews(Why.START, str(exc), exc.hint or "")
             log.error("calendar: %s; the last good table is used%s", exc, f" ({exc.hint})" if exc.hint else "")
 
     def _compose(self) -> None:

@@ -122,8 +122,8 @@ class Engine:
         """Turn soon. Never raises, never blocks: this is all that an alarm clock is given."""
         self._wake.set()
 
-    def post(self, news: FeedNews | FeedTotals) -> None:
-        """Hand over news of the feed; recorded in the order given."""
+    def post(self, news: FeedNews | FeedTotals | CalendarNews) -> None:
+        """Hand over news of the feed or of the calendar; recorded in the order given."""
         self._inbox.put(news)
         self._wake.set()
 
