@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbook.budget import Budget
-from runbook.errors import AuthError, BrokerTokenDead, RunbookError
+from runbook.errors import BrokerTokenDead, GatewayRejected, RunbookError
 from runbook.job import Verdict
 from runbook.market import Instrument
 from runbook.ports import Gateway, GatewayMode
@@ -114,14 +114,14 @@ def _rungs(
 ) -> Iterator[Rung]:
     try:
         yield Rung("server", Verdict.OK, f"OpenAlgo answers (health {gateway.health(budget)})")
+    except GatewayRejected:
+        # OpenAlgo 1.0, which many a desk still runs, has no such page: it answers, and the key is the better question.
+        yield Rung("server", Verdict.UNKNOWN, "it answers, but has no health page (an OpenAlgo before 2.0)")
     except RunbookError as exc:
         yield _bad("server", exc)
         return
     try:
         yield Rung("key", Verdict.OK, f"key accepted, broker {gateway.ping(budget)}")
-    except AuthError as exc:
-        yield _bad("key", exc)
-        return
     except RunbookError as exc:
         yield _bad("key", exc)
         return

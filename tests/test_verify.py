@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from runbook.budget import Budget
-from runbook.errors import BrokerSessionGone, BrokerTokenDead, GatewayUnreachable, RateLimited, RunbookError, WrongKey
+from runbook.errors import (
+    BrokerSessionGone,
+    BrokerTokenDead,
+    GatewayRejected,
+    GatewayUnreachable,
+    RateLimited,
+    RunbookError,
+    WrongKey,
+)
 from runbook.feed.events import Closed, Connected, ConnectFailed, Garbage, StreamEvent, Subscribed, TickReceived
 from runbook.feed.policy import Policy
 from runbook.feed.state import LinkState, initial
@@ -73,6 +81,20 @@ def test_the_first_broken_rung_ends_the_climb_and_names_its_fix(asked, error, br
     assert set(list(verdicts(made).values())[at + 1 :]) <= {Verdict.UNKNOWN}
     assert {rung.evidence for rung in made.rungs[at + 1 :]} <= {"not reached"}
     assert gateway.asked[-1].startswith(asked)  # nothing is asked behind it: a wrong key must not be tried on
+
+
+def test_an_openalgo_from_before_its_health_page_is_asked_for_the_key_instead():
+    climbed = ladder(FakeGateway(faults={"health": GatewayRejected("HTTP 404, no such page")}))
+    server, key, *_ = climbed.rungs
+    assert (server.name, server.verdict) == ("server", Verdict.UNKNOWN)
+    assert (key.name, key.verdict, climbed.verdict) == ("key", Verdict.OK, Verdict.OK)
+
+
+def test_a_subscription_refused_in_part_is_worth_a_look_and_names_the_symbol():
+    climbed = ladder(stream=StreamEvidence(True, True, "NIFTY 26049.90 arrived", refused="NOSUCH (not found)"))
+    (rung,) = [rung for rung in climbed.rungs if rung.name == "subscribe"]
+    assert (rung.verdict, climbed.verdict) == (Verdict.ATTENTION, Verdict.ATTENTION)
+    assert "NOSUCH" in rung.evidence
 
 
 def test_a_switch_that_stands_elsewhere_than_declared_is_broken_and_never_switched():
