@@ -1034,3 +1034,22 @@ def test_on_a_day_the_calendar_does_not_know_what_reads_runs_and_what_acts_is_he
     assert "known until 2026-11-26" in w.entry("acts", "open", friday).reason
     (ctx,) = w.steps.called
     assert ctx.session.name == "assumed"
+
+
+def test_a_step_that_has_not_ended_by_its_deadline_is_told_once_and_its_end_too(make):
+    w = make(
+        replace(job("first", "close+10m"), timeout=600.0),
+        replace(job("report", "close+30m"), after=("first",), deadline=Anchor.parse("close+60m")),
+    )
+    release = threading.Event()
+    w.steps.does["first"] = lambda _ctx: (release.wait(20), OK)[1]
+    w.start()
+    for clock in ("15:50", "16:10", "16:40:01", "16:45"):
+        w.clock.jump_to(at(clock))
+        w.turn()
+    assert [title.split(" since")[0] for title in w.told()] == ["[WARN] report missed its time"]
+    assert "deadline, Mon 23 Nov 16:40" in w.message("report missed").message.body
+    release.set()
+    until(lambda: w.states()["report close+30m"] is State.SUCCEEDED, "the report is not written")
+    w.settle()
+    assert "report works again" in w.told()[-1]

@@ -10,25 +10,24 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from runbook import agenda, run
-from runbook.alert import CalendarDoubt, JobSettled, LoginDue, Notice, Severity, Tick
+from runbook.alert import CalendarDoubt, JobSettled, Notice, Severity
 from runbook.almanac import Why
 from runbook.budget import Budget
 from runbook.clock import host_monotonic
 from runbook.engine import takeover
 from runbook.engine.alerting import Alerting
-from runbook.engine.parts import BROKER_JOB, SCHEDULER, CalendarNews, FeedNews, FeedTotals, Parts
+from runbook.engine.parts import SCHEDULER, CalendarNews, FeedNews, FeedTotals, Parts
 from runbook.engine.planner import Planner
+from runbook.engine.watch import Watch
 from runbook.errors import JobFailed, RunbookError, StoreError
 from runbook.job import Context, JobSpec, Key, Verdict
-from runbook.run import Attempt, Entry, Run, State
-from runbook.trigger import Anchor
+from runbook.run import Attempt, Run, State
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=15)
 RENEW = timedelta(seconds=5)
 GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
-LOGIN = Anchor.parse("open-30m")
 _GIVE_UP = 3  # threads left behind before the process asks to be restarted
 
 
@@ -65,13 +64,13 @@ class Engine:
         self._left_behind = 0
         self._epoch = 0
         self._renewed: datetime | None = None
-        self._reminded: set[date] = set()
         self._down: tuple[datetime, datetime] | None = None
         self._armed: datetime | None = None
         self._lost: str | None = None
         self._renewing = False
         self._planner = Planner(parts)
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions)
+        self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 
@@ -175,7 +174,8 @@ class Engine:
         self._replan(now)
         self._start_due(now)
         self._requests(now)
-        self._watch(now)
+        if self._watch.due(self._p.store, now):
+            self._p.teller.nudge()
         with self._p.store.read() as books:
             upcoming = books.ledger.next_due(now)
         if upcoming is not None and upcoming != self._armed:
@@ -386,33 +386,6 @@ class Engine:
                 log.critical("%s; this one ends", self._lost)
                 return
         self._renewed = now
-
-    def _watch(self, now: datetime) -> None:
-        """Hold-downs that run out, and the one reminder of the morning's login."""
-        with self._p.store.read() as books:
-            settles = [a for a in books.alerts.unresolved() if a.settles_at is not None and a.settles_at <= now]
-        coming = self._planner.calendar.next_session(now)
-        seen: list[Entry] = []
-        if (
-            coming is not None
-            and coming.date not in self._reminded
-            and LOGIN.at(coming) <= now
-            and BROKER_JOB in self._jobs
-        ):
-            with self._p.store.read() as books:
-                rows = [e for e in books.ledger.states(coming.date) if e.key.job == BROKER_JOB]
-            seen = [e for e in rows if e.verdict is not None]  # none yet: it is looked at again with the next turn
-        if not settles and not seen:
-            return
-        with self._p.store.write() as books:
-            if settles:
-                self._alerting.decide(books, [Tick()], now, self._day(now))
-            if seen and coming is not None and all(e.verdict is not Verdict.OK for e in seen):
-                due = LoginDue(coming.date, seen[-1].reason, f"log in: {self._p.voice.dashboard}")
-                self._alerting.decide(books, [due], now, coming.date)
-        if seen and coming is not None:
-            self._reminded.add(coming.date)
-        self._p.teller.nudge()
 
     def _requests(self, now: datetime) -> None:
         with self._p.store.read() as books:

@@ -72,6 +72,12 @@ class Ledger:
         # Attempts only of what was tried already: their last outcome says what the row comes to when its time is over.
         return [_entry(r, self._tries(_of(_key(r))).get(_key(r), ()) if r.verdict else ()) for r in rows]
 
+    def overdue(self, now: datetime) -> list[Entry]:
+        """Rows past their deadline that have not ended."""
+        unfinished = occurrence.c.state.in_([State.PLANNED, State.RUNNING])
+        rows = self._c.execute(select(occurrence).where(unfinished, occurrence.c.deadline <= now))
+        return [_entry(r, ()) for r in rows]
+
     def next_due(self, now: datetime) -> datetime | None:
         """When the next planned occurrence is due, after `now`."""
         where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at > now)
