@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from runbook.errors import CalendarError
-from runbook.session import SessionCalendar
+from runbook.market import Instrument
+from runbook.session import PhaseName, SessionCalendar
 from runbook.timetable.changes import changed_past
 
 if TYPE_CHECKING:
@@ -46,6 +47,16 @@ class World:
 def exchanges(exchange: str) -> list[str]:
     """What must be known for a desk on `exchange`: its own timetable, and the cash market its indices stand on."""
     return [exchange, *([_CASH[exchange]] if exchange in _CASH else [])]
+
+
+def quieted(cash: SessionCalendar | None, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
+    """What of `watched` may stand still although its derivatives trade on: index and shares while cash has an auction or is shut."""
+    if cash is None:
+        return frozenset()
+    session = cash.session_at(now)
+    if session is not None and session.phase_at(now) is PhaseName.CONTINUOUS:
+        return frozenset()
+    return frozenset(i for i in watched if i.is_index or i.exchange in _CASH.values())
 
 
 class Almanac:

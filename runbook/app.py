@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.almanac import Almanac, Why, World
+from runbook.almanac import Almanac, Why, World, quieted
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config, environment, parse
 from runbook.day import DayFacts
@@ -22,7 +22,7 @@ from runbook.fault import Fault
 from runbook.feed.policy import Policy
 from runbook.market import Instrument
 from runbook.ports import Notifier, TickStream
-from runbook.session import PhaseName, Session, SessionCalendar
+from runbook.session import Session, SessionCalendar
 
 if TYPE_CHECKING:
     from runbook.adapters.exchange import Refreshed
@@ -337,12 +337,7 @@ class Daemon:
     # -- what parts ask of each other ------------------------------------------------------------------------------
 
     def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
-        """In the closing auction of the cash market an index may stand still while its derivatives trade on."""
-        cash = self.almanac.cash()
-        session = cash.session_at(now) if cash else None
-        if session is None or session.phase_at(now) is PhaseName.CONTINUOUS:
-            return frozenset()
-        return frozenset(i for i in watched if i.is_index or i.exchange in ("NSE", "BSE"))
+        return quieted(self.almanac.cash(), now, watched)
 
     def _state(self) -> Mapping[str, Any]:
         from runbook.feed.view import view

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 
 from runbook.adapters.exchange import Refreshed
 from runbook.adapters.store import Store
-from runbook.almanac import Almanac, Why, World, exchanges
+from runbook.almanac import Almanac, Why, World, exchanges, quieted
 from runbook.errors import CalendarError
-from runbook.session import SessionCalendar
-from tests.fakes import MONDAY, THURSDAY, TUESDAY, at, calendar, ledger_file, session
+from runbook.market import Instrument
+from runbook.session import Phase, PhaseName, SessionCalendar
+from tests.fakes import MONDAY, NIFTY, THURSDAY, TUESDAY, at, calendar, ledger_file, session
 
 SAID: Mapping[str, Any] = {"versions": {"pandas": "3.0.6"}, "calendars": []}
 
@@ -123,3 +125,15 @@ def test_a_desk_without_a_table_says_how_to_get_one(kept: Almanac):
     with pytest.raises(CalendarError) as caught:
         kept.calendar()
     assert "runbook init" in str(caught.value.hint)
+
+
+def test_in_the_closing_auction_of_cash_an_index_may_stand_still_and_a_future_may_not():
+    future, share = Instrument("NIFTY24NOV26FUT", "NFO"), Instrument("SBIN", "NSE")
+    day = session(MONDAY, closes="15:30")
+    auction = Phase(PhaseName.CLOSING_AUCTION, at("15:15"), at("15:30"))
+    cash = calendar(replace(day, exchange="NSE", phases=(Phase(PhaseName.CONTINUOUS, day.open, at("15:15")), auction)))
+    watched = [NIFTY, future, share]
+    assert quieted(cash, at("15:00"), watched) == frozenset()
+    assert quieted(cash, at("15:20"), watched) == {NIFTY, share}
+    assert quieted(cash, at("15:35"), watched) == {NIFTY, share}  # cash is shut, derivatives trade to 15:40
+    assert quieted(None, at("15:20"), watched) == frozenset()
