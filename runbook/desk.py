@@ -229,7 +229,7 @@ class TheDesk:
         open_rows = tuple(str(p) for p in pnl.open_positions) if pnl is not None else None
         self._positions = self._positions if open_rows is None else "; ".join(open_rows) or "none"
         causes: list[ModeLeak | NotFlat] = [ModeLeak(tuple(b.explanation for b in result.leaks), self._t.mode)]
-        if open_rows is not None:
+        if open_rows is not None and ctx.now >= ctx.session.close:  # before it, an open position is trading
             causes.append(NotFlat(open_rows))
         facts = {
             "reconciliation": result.to_facts(),

@@ -336,6 +336,13 @@ def test_what_the_bot_left_open_is_not_flat_and_is_known_from_then_on(make):
     assert (even.rows, d.desk.positions()) == ((), "none")
 
 
+def test_a_position_open_before_the_close_is_trading_and_not_a_failed_square_off(make):
+    d = make("15:39:59", trades=log(leg("BUY", order_id="1")))
+    assert not [cause for cause in d.desk.reconcile(d.ctx()).causes if isinstance(cause, NotFlat)]
+    assert d.desk.positions() is not None
+    assert [cause for cause in d.desk.reconcile(d.ctx("15:40:00")).causes if isinstance(cause, NotFlat)]
+
+
 def test_in_analyzer_mode_the_position_book_is_the_gateway_s(make):
     d = make("15:50", Books(positions=(position(),), stands_on=GatewayMode.ANALYZE), mode="analyzer", trades=None)
     found = d.desk.reconcile(d.ctx())

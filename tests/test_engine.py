@@ -595,6 +595,25 @@ def test_a_start_in_mid_session_sends_one_message_that_says_all(make):
     assert len(v.told()) == 1
 
 
+def test_a_deadline_that_passed_before_the_start_is_no_message_beside_that_of_the_start(make):
+    slow = replace(job("slow", "open+30m", latest="close"), deadline=Anchor.parse("open+40m"), timeout=600.0)
+    w = make(often("check"), slow).start()
+    w.go("09:15")
+    w.stop()
+    release = threading.Event()
+    v = w.again("11:00")
+    v.steps.does["slow"] = lambda _ctx: (release.wait(20), OK)[1]
+    v.engine.start(holder_is_dead=True)
+    v.turn()
+    for clock in ("11:00:10", "11:00:20"):
+        v.clock.jump_to(at(clock))
+        v.turn()
+    assert v.told() == ["[WARN] runbook started in mid-session"]
+    assert "runs now: check, slow" in v.message("mid-session").message.body
+    release.set()
+    until(lambda: v.states()["slow open+30m"] is State.SUCCEEDED, "the late step does not end")
+
+
 def test_the_first_start_of_all_says_nothing_of_the_days_before(make):
     w = make(often("check"), job("report", "close+30m", catch_up_sessions=5), now="08:00", day=TUESDAY)
     w.start()

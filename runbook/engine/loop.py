@@ -89,6 +89,7 @@ class Engine:
             self._planner.plan(books, now, first=first)
             if told := takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first):
                 self._alerting.notice(books, told, now, self._day(now))
+                self._watch.knows(books, now)
         self._planner.planned(now)
         self._renewed = now
         self._p.teller.start()

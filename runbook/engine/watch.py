@@ -31,6 +31,10 @@ class Watch:
         self._reminded: set[date] = set()
         self._overdue: set[Key] = set()
 
+    def knows(self, books: Books, now: datetime) -> None:
+        """Deadlines that passed before the start: its one message names what comes late, and none is told again."""
+        self._overdue |= {entry.key for entry in books.ledger.overdue(now)}
+
     def due(self, store: Store, now: datetime) -> bool:
         """Do what is due; True when anything was, and so perhaps told."""
         with store.read() as books:
