@@ -146,12 +146,11 @@ def _keep(config: Config, draft: Draft, exchange: str, first: date, last: date, 
     with ledger(config) as store:
         almanac = app.almanac(config, store) if store is not None else None
         before: dict[str, SessionCalendar] = {}
-        for name in exchanges(config.settings.exchange) if almanac else ():
+        if almanac is not None:
             try:
-                before[name] = almanac.calendar(name)  # type: ignore[union-attr]
+                before = {name: almanac.calendar(name) for name in exchanges(config.settings.exchange)}
             except CalendarError:
                 almanac = None
-                break
         draft.write()
         print(f"{draft.named}: {what}")
         if almanac is None:

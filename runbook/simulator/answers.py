@@ -62,7 +62,7 @@ def ping(server: OpenAlgo, body: Body) -> Answer:  # noqa: ARG001 - one signatur
     return good({"broker": BROKER, "message": "pong"})
 
 
-def analyzer(server: OpenAlgo, body: Body) -> Answer:  # noqa: ARG001
+def analyzer(server: OpenAlgo, body: Body) -> Answer:  # noqa: ARG001 - as for ping
     return good(_mode(server))
 
 
@@ -216,7 +216,7 @@ def history(server: OpenAlgo, body: Body) -> Answer:
     )
 
 
-def intervals(server: OpenAlgo, body: Body) -> Answer:  # noqa: ARG001
+def intervals(server: OpenAlgo, body: Body) -> Answer:  # noqa: ARG001 - as for ping
     return good(
         {
             "days": ["D"],
@@ -256,7 +256,7 @@ def holidays(server: OpenAlgo, body: Body) -> Answer:
     return good(timetable.holidays(year), timezone=timetable.ZONE, year=year)
 
 
-def timings(server: OpenAlgo, body: Body) -> Answer:  # noqa: ARG001
+def timings(server: OpenAlgo, body: Body) -> Answer:  # noqa: ARG001 - as for ping
     try:
         day = date.fromisoformat(str(body["date"]))
     except ValueError:

@@ -91,7 +91,7 @@ def _port(text: str) -> int:
 def _hours(text: str, now: datetime) -> list[Window]:
     """The sessions of the coming two weeks; a simulator that lives longer is started again."""
     try:
-        first, last = (datetime.strptime(part, "%H:%M").time() for part in text.split("-"))  # noqa: DTZ007
+        first, last = (datetime.strptime(part, "%H:%M").time() for part in text.split("-"))  # noqa: DTZ007 - a time of day has no zone
     except ValueError:
         raise UsageError(f"--hours {text!r} is not a span of the day; for example --hours 09:15-15:40") from None
     if first >= last:

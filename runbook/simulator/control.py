@@ -58,7 +58,7 @@ class Control:
     async def _clear(self, request: Request) -> Response:
         return await self._apply(f"clear:{request.path_params['name']}", {})
 
-    async def _clear_all(self, request: Request) -> Response:  # noqa: ARG002
+    async def _clear_all(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's signature
         return await self._apply("clear:all", {})
 
     async def _apply(self, name: str, given: Mapping[str, object]) -> Response:

@@ -28,6 +28,7 @@ from tests.adapters.targets import (
     free_port,
     running,
 )
+from tests.fakes import until
 
 TYPED = Message(
     "[WARN] feed on REST (M&M <NSE> NIFTY_26*FUT) #41",
@@ -96,14 +97,6 @@ def notifier():
 
 def child_of(notifier, channel):
     return notifier._channels[channel]._child
-
-
-def until(condition, seconds=10.0):
-    """Wait for a condition, not for luck: fails when it does not come true in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.01)
 
 
 def test_a_webhook_receives_what_was_typed_and_the_same_child_serves_the_next_message(receiver, notifier):
@@ -238,7 +231,7 @@ def test_a_dripping_target_is_cut_off_at_the_time_out_and_nothing_of_it_lives_on
     began = time.monotonic()
     thread = threading.Thread(target=lambda: answer.append(desk.send("hook", TYPED, 3.0)))
     thread.start()
-    until(pit.reached.is_set)
+    until(pit.reached.is_set, "nothing reaches the hanging target")
     pid = child_of(desk, "hook")._process.pid
     argv = Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
     assert str(pit.port).encode() not in argv, "a URL never stands in the process list"
@@ -255,7 +248,7 @@ def test_a_channel_that_hangs_does_not_delay_another(tarpit, receiver, notifier)
     assert desk.send("well", TYPED, PLENTY)[0] is Delivery.SENT
     with ThreadPoolExecutor(1) as pool:
         dead = pool.submit(desk.send, "dead", TYPED, PLENTY)
-        until(pit.reached.is_set)
+        until(pit.reached.is_set, "nothing reaches the hanging target")
         began = time.monotonic()
         assert desk.send("well", TYPED, PLENTY)[0] is Delivery.SENT
         assert time.monotonic() - began < 1
@@ -272,7 +265,7 @@ def test_a_child_killed_in_mid_send_leaves_the_delivery_unknown_and_the_next_mes
     desk = notifier({"hook": f"json://127.0.0.1:{pit.port}/?rto=1"})
     with ThreadPoolExecutor(1) as pool:
         sending = pool.submit(desk.send, "hook", TYPED, PLENTY)
-        until(pit.reached.is_set)
+        until(pit.reached.is_set, "nothing reaches the hanging target")
         first = child_of(desk, "hook")
         first._process.kill()
         assert sending.result(timeout=5)[0] is Delivery.UNKNOWN
@@ -311,7 +304,7 @@ def test_an_idle_child_ends_and_the_next_message_starts_another(receiver, notifi
     desk = notifier({"hook": f"json://127.0.0.1:{receiver.port}/"}, idle=0.1)
     assert desk.send("hook", TYPED, PLENTY)[0] is Delivery.SENT
     first = child_of(desk, "hook")
-    until(lambda: not first.alive)
+    until(lambda: not first.alive, "the child lives on")
     assert desk.send("hook", TYPED, PLENTY)[0] is Delivery.SENT
     assert len(receiver.got) == 2
 

@@ -19,6 +19,7 @@ from runbook import app
 from runbook.clock import SystemClock, host_monotonic
 from runbook.config import Config
 from runbook.day import DayFacts
+from runbook.errors import StoreError
 from runbook.rehearsal import stage
 from runbook.shipped import shipped_site
 from runbook.simulator import Simulator
@@ -166,7 +167,7 @@ class Serving:
         store = app.open_store(self.site.config)
         try:
             store.check()
-        except Exception:
+        except StoreError:
             return False
         finally:
             store.close()

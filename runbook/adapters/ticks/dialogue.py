@@ -74,8 +74,8 @@ class Dialogue:
 
     def _tick(self, frame: Frame, at: float) -> StreamEvent:
         symbol, exchange, data = frame.get("symbol"), frame.get("exchange"), frame.get("data")
-        known = isinstance(symbol, str) and isinstance(exchange, str)
-        instrument = self._names.get((symbol, exchange)) if known else None  # type: ignore[arg-type]
+        named = isinstance(symbol, str) and isinstance(exchange, str)
+        instrument = self._names.get((str(symbol), str(exchange))) if named else None
         if instrument is None:
             return self.garbage(f"a tick of {exchange!r:.20} {symbol!r:.40}, which was not subscribed")
         if not isinstance(data, dict):

@@ -389,7 +389,7 @@ class _WebSocket(websocket.WebSocket):
         left = self.frame_by - host_monotonic()
         if left <= 0:
             raise websocket.WebSocketTimeoutException("the frame is late")
-        return super()._recv(bufsize)  # type: ignore[no-untyped-call]
+        return super()._recv(bufsize)  # type: ignore[no-untyped-call]  # the library has no types here
 
 
 def _said(e: BaseException) -> str:
