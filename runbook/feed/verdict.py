@@ -8,14 +8,14 @@ from enum import StrEnum
 
 
 class Hop(StrEnum):
-    """The links of the chain in the order a price travels back along them; `title` is what a person calls it."""
+    """The links of the chain in the order a price travels back along them; `called` is what a person calls it."""
 
-    title: str
+    called: str
 
-    def __new__(cls, name: str, title: str) -> Hop:  # noqa: PYI034 - an enum's members are of the enum, not of Self
+    def __new__(cls, name: str, called: str) -> Hop:  # noqa: PYI034 - an enum's members are of the enum, not of Self
         member = str.__new__(cls, name)
         member._value_ = name
-        member.title = title
+        member.called = called
         return member
 
     RUNBOOK = "H0", "runbook itself"
@@ -68,11 +68,11 @@ class Verdict:
         """One line: the first broken hop and its evidence, else how far the chain is known to work."""
         broken = self.first_broken
         if broken is not None:
-            return f"{broken.hop} {broken.hop.title}: {broken.evidence}"
+            return f"{broken.hop} {broken.hop.called}: {broken.evidence}"
         if self.healthy:
             return "every hop that could be looked at works"
         unknown = next(rung for rung in self.rungs if rung.health is Health.UNKNOWN)
-        return f"no hop is known to be broken; {unknown.hop} {unknown.hop.title} is unknown: {unknown.evidence}"
+        return f"no hop is known to be broken; {unknown.hop} {unknown.hop.called} is unknown: {unknown.evidence}"
 
     def of(self, hop: Hop) -> Rung:
         """The rung of `hop`; one that nobody looked at is UNKNOWN."""
