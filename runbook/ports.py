@@ -169,6 +169,12 @@ class TickStream(Protocol):
         """Authenticate again and subscribe all on the open socket (cures a broker re-login); emits Subscribed."""
         ...
 
+    def follow(self, instruments: Sequence[Instrument]) -> None:
+        """Subscribe further instruments on the open connection and leave the others alone; emits Subscribed for those
+        that are new, at once for none. Before the first subscription they join it; `resubscribe` includes them.
+        """
+        ...
+
     def drop(self) -> None:
         """Let the connection go and return at once: nothing more of its generation is emitted, its thread ends it."""
         ...

@@ -241,6 +241,9 @@ class FakeStream:
     def resubscribe(self) -> None:
         raise AssertionError("nobody asks a probe to subscribe again")
 
+    def follow(self, instruments: Sequence[Instrument]) -> None:
+        raise AssertionError("nobody asks a probe to follow more")
+
     def drop(self) -> None:
         self.closed = True
 

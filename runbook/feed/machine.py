@@ -16,6 +16,7 @@ from runbook.feed.events import (
     ConnectFailed,
     Event,
     Garbage,
+    OrderSeen,
     Polled,
     PollFailed,
     Subscribed,
@@ -80,6 +81,8 @@ def _step(state: State, event: Event, now: float, policy: Policy) -> Answer:
             return healing.on_subscribed(state, event, now)
         case Garbage():
             return replace(state, counts=replace(state.counts, garbage=state.counts.garbage + 1)), ()
+        case OrderSeen():  # whoever follows the bot reads it from the queue; it proves nothing of the feed
+            return state, ()
     return _on_lost(state, event, now, policy)
 
 
