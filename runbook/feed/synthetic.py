@@ -8,18 +8,20 @@ recorded ticks (`runbook feed calibrate`) are the better evidence. Times are sec
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
 from random import Random
 
-from runbook.market import Instrument
+from runbook.feed.replay import Tape
+from runbook.market import Instrument, Quote, Tick
 
 SESSION = 375 * 60.0  # 09:15 to 15:30
 LULL = (180 * 60.0, 255 * 60.0)  # 12:15 to 13:30
 _STEP = 60.0
+_EPOCH = 1_795_000_000_000  # some morning, in milliseconds
 
 
 class Shape(StrEnum):
@@ -104,6 +106,30 @@ def day(seed: int, watched: Sequence[tuple[Instrument, Stream]] = WATCH_LIST) ->
     return Day(seed, tuple(instrument for instrument, _ in watched), halts, market, ticks)
 
 
+def tape(made: Day, lost: Sequence[Stall] = ()) -> Tape:
+    """The day as a replay takes it; `lost` are further stretches in which nothing arrives.
+
+    The price is a made-up zigzag that changes with each trade, and volume counts them: what REST answers has moved exactly
+    when the market has, whatever was delivered.
+    """
+    known = {instrument: place for place, instrument in enumerate(made.instruments)}
+    ticks = []
+    for at, place in made.ticks:
+        if lost and any(stall.start <= at < stall.end for stall in lost):
+            continue
+        instrument = made.instruments[place]
+        ltp = _price(instrument, bisect_right(made.market[place], at))
+        ticks.append((at, Tick(instrument, ltp, _EPOCH + int(at * 1000))))
+
+    def quote(instrument: Instrument, at: float) -> Quote:
+        traded = bisect_right(made.market[known[instrument]], at)
+        ltp = _price(instrument, traded)
+        volume = 0 if instrument.is_index else traded
+        return Quote(instrument, ltp, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, volume, 0)
+
+    return Tape(f"seed {made.seed}", made.instruments, ticks, SESSION, quote)
+
+
 def times(stream: Stream, seed: int | str) -> list[float]:
     """When one instrument ticks in a session, in order."""
     dice = Random(f"ticks/{seed}")
@@ -153,6 +179,11 @@ def _shape(at: float) -> float:
     """A U over the day with a step down at lunch."""
     u = 0.7 + 1.2 * (2 * at / SESSION - 1) ** 2
     return u * (0.85 if LULL[0] <= at < LULL[1] else 1.0)
+
+
+def _price(instrument: Instrument, traded: int) -> float:
+    base = 26_000.0 if instrument.is_index or instrument.is_future else 500.0
+    return base + (traded * 7919 % 401) * 0.05
 
 
 def _levels() -> list[float]:
