@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -315,7 +316,7 @@ class Daemon:
             FeedParts(
                 clock, stream(config, clock), self._gateway, policy,
                 lambda session: Recorder(folder / "ticks", session.date), lambda news: self.engine.post(news),
-                settings.mode, self._hooks.say, self._quiet,
+                settings.mode, self._hooks.say, self._quiet, lambda session: self._put_by(folder / "ticks", session),
             )
         )  # fmt: skip
         self.desk = TheDesk(
@@ -338,6 +339,18 @@ class Daemon:
 
     def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
         return quieted(self.almanac.cash(), now, watched)
+
+    def _put_by(self, folder: Path, session: Session) -> None:
+        """Pack the ticks of sessions before this one, and let the oldest go; in a thread, since sixty files may wait."""
+        from runbook.adapters.recorder import tidy
+
+        def work() -> None:
+            try:
+                tidy(folder, session.date, self._config.settings.ticks.keep_sessions)
+            except OSError as exc:
+                log.error("recorded ticks could not be tidied: %s", exc)
+
+        threading.Thread(target=work, name="tidy-ticks", daemon=True).start()
 
     def _state(self) -> Mapping[str, Any]:
         from runbook.feed.view import view
