@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runbook.adapters.exchange import Refreshed
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.overlay import Overlay
+    from runbook.adapters.recorder import RecordedTicks
     from runbook.adapters.store import Store
     from runbook.desk import TheDesk
     from runbook.engine import CalendarNews, Engine
@@ -420,6 +421,20 @@ def read_bot_trades(config: Config, day: date) -> TradeLog | None:
         trades.files, day, format=trades.format, fields=trades.fields, zone=trades.zone, trust={"time": trades.trust["time"]} if "time" in trades.trust else None,
         root=config.site,
     )  # fmt: skip
+
+
+def recorded_sessions(config: Config) -> list[date]:
+    """The sessions whose ticks are kept, the oldest first."""
+    from runbook.adapters.recorder import recorded_days
+
+    return recorded_days(config.database_path.parent / "ticks")
+
+
+def open_record(config: Config, day: date) -> RecordedTicks | None:
+    """The ticks of a session; None when there are none. Raises StoreError for a file that cannot be read."""
+    from runbook.adapters.recorder import RecordedTicks
+
+    return RecordedTicks.open(config.database_path.parent / "ticks", day)
 
 
 def recorded_ticks(folder: Path, day: date) -> PriceRanges | None:

@@ -7,9 +7,10 @@ import pytest
 from runbook.feed import synthetic
 from runbook.feed.calibration import Figures, calibrate, flap, gaps, quantile
 from runbook.feed.policy import Policy
-from runbook.feed.replay import ANSWER, Replay, Tape
+from runbook.feed.replay import ANSWER, Replay
 from runbook.feed.synthetic import Stall
 from runbook.feed.table import Mode
+from runbook.feed.tape import Tape
 from runbook.market import Quote, Tick
 from tests.feed_world import FUTURE, NIFTY, quote
 

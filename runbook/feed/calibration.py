@@ -6,7 +6,6 @@ Losses are made by cutting a session off at seeded instants. Detection is from t
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -17,8 +16,10 @@ from runbook.alert import Alert, FeedMoved, FeedWord, decide
 from runbook.alert import Cause as AlertCause
 from runbook.alert import Tick as Passing
 from runbook.feed.policy import Policy
-from runbook.feed.replay import AFTER, Replay, Tape, Turn
+from runbook.feed.replay import Replay, Turn
+from runbook.feed.state import State
 from runbook.feed.table import Mode
+from runbook.feed.tape import Tape
 from runbook.market import Instrument
 
 GIVE_UP = 600.0  # seconds after which a loss counts as never seen
@@ -34,12 +35,16 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """The socket was left although nothing was cut; `silence` is how long no tick had arrived by then, in seconds."""
+    """The socket was left although nothing was cut; `silence` is how long no tick had arrived by then, in seconds.
+
+    `taken`: runbook itself had left the socket then.
+    """
 
     tape: str
     at: float
     silence: float
     reason: str
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """How one symbol ticked: gaps between two ticks in seconds; `longest_at` is when the longest began."""
+    """How one symbol ticked: gaps between two ticks in seconds; the longest began `longest_at` on the tape `longest_on`."""
 
     instrument: Instrument
     ticks: int
@@ -86,6 +91,7 @@ class Gaps:
     p99: float | None
     longest: float | None
     longest_at: float | None
+    longest_on: str
 
 
 def calibrate(
@@ -97,7 +103,7 @@ def calibrate(
 
 def gaps(tapes: Sequence[Tape]) -> tuple[Gaps, ...]:
     """The gaps of each symbol over all tapes, the liveliest symbol first; nights between two tapes are no gaps."""
-    found: dict[Instrument, list[tuple[float, float]]] = {}
+    found: dict[Instrument, list[tuple[float, float, str]]] = {}
     ticks: dict[Instrument, int] = {}
     for tape in tapes:
         came: dict[Instrument, list[float]] = {instrument: [] for instrument in tape.instruments}
@@ -105,7 +111,7 @@ def gaps(tapes: Sequence[Tape]) -> tuple[Gaps, ...]:
             came.setdefault(tick.instrument, []).append(at)
         for instrument, times in came.items():
             ticks[instrument] = ticks.get(instrument, 0) + len(times)
-            found.setdefault(instrument, []).extend((b - a, a) for a, b in pairwise(times))
+            found.setdefault(instrument, []).extend((b - a, a, tape.name) for a, b in pairwise(times))
     made = (_gaps(instrument, number, found[instrument]) for instrument, number in ticks.items())
     return tuple(sorted(made, key=lambda row: (-row.ticks, row.instrument)))
 
@@ -158,15 +164,20 @@ def quantile(values: Iterable[float], share: float) -> float | None:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
+def watches_symbols() -> bool:
+    """True when the machine tells of single symbols that are late."""
+    return "late" in {f.name for f in fields(State)}
+
+
 def late_ones(replay: Replay) -> frozenset[Instrument]:
     """The instruments that the machine calls late while the feed as a whole is well."""
     return frozenset(getattr(replay.state, "late", ()))
 
 
-def _gaps(instrument: Instrument, ticks: int, found: list[tuple[float, float]]) -> Gaps:
-    lengths = [length for length, _ in found]
-    longest, begun = max(found, default=(None, None))
-    return Gaps(instrument, ticks, quantile(lengths, 0.5), quantile(lengths, 0.99), longest, begun)
+def _gaps(instrument: Instrument, ticks: int, found: list[tuple[float, float, str]]) -> Gaps:
+    lengths = sorted(length for length, _, _ in found)
+    longest, begun, name = max(found, default=(None, None, ""))
+    return Gaps(instrument, ticks, quantile(lengths, 0.5), quantile(lengths, 0.99), longest, begun, name)
 
 
 def _waited(replay: Replay) -> float:
@@ -178,7 +189,7 @@ def _play(tape: Tape, policy: Policy, cuts: int, symbol: Instrument | None, seed
     found = Figures(sessions=1)
     late: frozenset[Instrument] = frozenset()
     for cut in (*_instants(tape, cuts, seed), math.inf):
-        end = min(cut, tape.length + AFTER)
+        end = min(cut, tape.until)
         while replay.now + 1 <= end:
             replay.second()
             late, before = late_ones(replay), late
@@ -190,7 +201,7 @@ def _play(tape: Tape, policy: Policy, cuts: int, symbol: Instrument | None, seed
     left = [t for t in replay.turns if t.after in _LEFT and t.before not in (*_LEFT, Mode.PROBATION)]
     return found + Figures(
         doubts=len(doubts),
-        alarms=tuple(Alarm(tape.name, turn.at, _silence(tape, turn.at), turn.reason) for turn in left),
+        alarms=tuple(Alarm(tape.name, t.at, tape.silence(t.at), t.reason, tape.was_left(t.at)) for t in left),
         outside=sum(not 0 <= turn.at <= tape.length for turn in (*doubts, *left)),
         blind=replay.blind,
     )
@@ -199,8 +210,9 @@ def _play(tape: Tape, policy: Policy, cuts: int, symbol: Instrument | None, seed
 def _instants(tape: Tape, cuts: int, seed: int) -> list[float]:
     """Seeded instants at which the feed is lost: none so early that it has not begun, nor so late that it cannot be seen."""
     dice = Random(f"cuts/{seed}/{tape.name}")
-    last = max(_SETTLE, tape.length - 2 * _SETTLE)
-    return sorted(dice.uniform(_SETTLE, last) for _ in range(cuts))
+    first = max(0.0, tape.begin) + _SETTLE
+    last = min(tape.end, tape.length) - 2 * _SETTLE
+    return sorted(dice.uniform(first, last) for _ in range(cuts)) if first < last else []
 
 
 def _lose(replay: Replay, cut: float) -> Figures:
@@ -232,9 +244,3 @@ def _until(replay: Replay, since: float, happened: Callable[[], bool]) -> bool:
             return False
         replay.second()
     return True
-
-
-def _silence(tape: Tape, at: float) -> float:
-    """Seconds since the last tick that had arrived by `at`."""
-    place = bisect_right(tape.ticks, at, key=lambda tick: tick[0])
-    return at - (tape.ticks[place - 1][0] if place else 0.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
@@ -19,26 +19,13 @@ from runbook.feed.machine import evaluate, start, step
 from runbook.feed.policy import Policy
 from runbook.feed.state import State, initial, source
 from runbook.feed.table import Cause, Mode
-from runbook.market import Instrument, Quote, Source, Tick
-from runbook.session import PhaseName
+from runbook.feed.tape import Tape
+from runbook.market import Instrument, Quote, Source
 
 ANSWER = 0.2  # seconds for a REST answer, or for a connection to be made and subscribed
-BEFORE = 900.0  # of pre-open that are played before the session
-AFTER = 900.0  # and of silence after it
 FRESH = 2.0  # a price that was received longer ago is no fresh one
 _OPEN = 3600.0  # the open on the machine's clock, which does not count from zero either
 _DOWN = (Mode.FALLBACK, Mode.BLIND)
-
-
-@dataclass(frozen=True, slots=True)
-class Tape:
-    """What arrived in one session, in order, as (seconds since the open, tick), and what REST would have said at a time."""
-
-    name: str
-    instruments: tuple[Instrument, ...]
-    ticks: Sequence[tuple[float, Tick]]
-    length: float
-    quote: Callable[[Instrument, float], Quote]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +55,7 @@ class Replay:
         self._order = count()
         self._poll_every: float | None = None
         self._poll_at = 0.0
-        self.now = -BEFORE
+        self.now = tape.begin
         self._moment = self.now  # of what is being told: within the second that begins at `now`
         self.state: State = initial(tape.instruments, policy)
         self.turns: list[Turn] = []
@@ -114,12 +101,13 @@ class Replay:
         self._arrivals(self.now + 1)
         self.now += 1
         self._moment = self.now
-        self._take(evaluate(self.state, _OPEN + self.now, self._phase(), self._policy))
+        phase, quiet = self._tape.phase_at(self.now), self._tape.quiet(self.now)
+        self._take(evaluate(self.state, _OPEN + self.now, phase, self._policy, quiet=quiet))
         where = source(self.state)
         if where is not None:
             self.switches += self._source is not None and where is not self._source
             self._source = where
-        if 0 < self.now <= self._tape.length and not self._fresh(where):
+        if self.state.expects and not self._fresh(where):
             self.blind += 1
 
     # -- what arrives
@@ -168,11 +156,6 @@ class Replay:
         asked, answered = self._poll_at, self._poll_at + ANSWER
         self._poll_at += self._poll_every
         self._later(ev.Polled(self._quotes(self._tape.instruments, answered), _OPEN + answered), asked)
-
-    def _phase(self) -> PhaseName:
-        if self.now < 0:
-            return PhaseName.PRE_OPEN
-        return PhaseName.CONTINUOUS if self.now < self._tape.length else PhaseName.POST_CLOSE
 
     def _fresh(self, where: Source | None) -> bool:
         now = _OPEN + self.now

@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import accumulate
 from random import Random
 
-from runbook.feed.replay import Tape
+from runbook.feed.tape import Tape
 from runbook.market import Instrument, Quote, Tick
 
 SESSION = 375 * 60.0  # 09:15 to 15:30
