@@ -13,8 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from runbook.feed import synthetic
 from runbook.feed.calibration import Alarm, Figures, Flapping, calibrate, flap, quantile
@@ -34,9 +33,7 @@ class Row:
 
 
 def settings() -> Mapping[str, Policy]:
-    known = {f.name for f in fields(Policy)}
-    chosen: Mapping[str, Any] = {"timers": {"detect": "timers"}, "probe": {"detect": "probe"}}
-    return {name: Policy(**more) for name, more in chosen.items() if more.keys() <= known} or {"timers": Policy()}
+    return {"timers": Policy(detect="timers"), "probe": Policy(detect="probe")}
 
 
 def explained(alarm: Alarm, stalls: tuple[Stall, ...]) -> bool:

@@ -19,7 +19,7 @@ from runbook.config import Config
 from runbook.config.form import Feed
 from runbook.errors import ConfigError, StoreError, UsageError
 from runbook.fault import Document, faults_from_validation
-from runbook.feed.calibration import Figures, gaps, watches_symbols
+from runbook.feed.calibration import Figures, gaps
 from runbook.feed.calibration import calibrate as played
 from runbook.feed.findings import Findings, Record, render, to_json
 from runbook.feed.policy import Policy
@@ -46,7 +46,7 @@ def calibrate(args: argparse.Namespace) -> int:
     if not tapes:
         why = "; ".join(f"{day}: {reason}" for day, reason in skipped.items())
         raise StoreError(f"no recorded session can be replayed ({why})", hint=_HOW)
-    symbol = next((i for tape in tapes for i in tape.instruments if i.is_future), None) if watches_symbols() else None
+    symbol = next((i for tape in tapes for i in tape.instruments if i.is_future), None)
     found: dict[str, Figures] = {}
     for name, policy in policies.items():
         for tape in tapes:

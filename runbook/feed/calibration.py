@@ -17,7 +17,6 @@ from runbook.alert import Cause as AlertCause
 from runbook.alert import Tick as Passing
 from runbook.feed.policy import Policy
 from runbook.feed.replay import Replay, Turn
-from runbook.feed.state import State
 from runbook.feed.table import Mode
 from runbook.feed.tape import Tape
 from runbook.market import Instrument
@@ -164,14 +163,9 @@ def quantile(values: Iterable[float], share: float) -> float | None:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
-def watches_symbols() -> bool:
-    """True when the machine tells of single symbols that are late."""
-    return "late" in {f.name for f in fields(State)}
-
-
 def late_ones(replay: Replay) -> frozenset[Instrument]:
-    """The instruments that the machine calls late while the feed as a whole is well."""
-    return frozenset(getattr(replay.state, "late", ()))
+    """The instruments that are silent on the stream, as REST has confirmed, while the others tick."""
+    return frozenset(instrument for instrument, late in replay.state.late.items() if late.confirmed)
 
 
 def _gaps(instrument: Instrument, ticks: int, found: list[tuple[float, float, str]]) -> Gaps:

@@ -184,6 +184,12 @@ class Replay:
                 self._socket, self._hears = None, False
             case act.VerifyBroker():
                 self._later(ev.BrokerChecked(ok=True, reason="replay", at=_OPEN + self._moment + ANSWER))
+            case act.ProbeCanaries(instruments):
+                at = self._moment + ANSWER
+                self._later(ev.Probed(self._quotes(instruments, at), _OPEN + at))
+            case act.AskCandle():
+                at = self._moment + ANSWER
+                self._later(ev.CandleSeen(_OPEN + at, self._tape.candle_age(at)))
             case act.StartPolling(interval):
                 self._poll_every, self._poll_at = interval, self._moment
             case act.SetPollInterval(interval):
@@ -193,5 +199,5 @@ class Replay:
             case act.Announce(moved):
                 turn = Turn(moved.at - _OPEN, moved.before, moved.after, moved.cause, moved.reason)
                 self.turns.append(turn)
-            case act.Note() | act.Paused():
+            case act.Note() | act.Paused() | act.Follow() | act.SymbolTurned():
                 pass

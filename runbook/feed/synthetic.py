@@ -109,7 +109,7 @@ def day(seed: int, watched: Sequence[tuple[Instrument, Stream]] = WATCH_LIST) ->
 def tape(made: Day, lost: Sequence[Stall] = ()) -> Tape:
     """The day as a replay takes it; `lost` are further stretches in which nothing arrives.
 
-    The price is a made-up zigzag that changes with each trade, and volume counts them: what REST answers has moved exactly
+    The price is a made-up zigzag by a tick of 0.05 with each trade, and volume counts them: what REST answers has moved exactly
     when the market has, whatever was delivered.
     """
     known = {instrument: place for place, instrument in enumerate(made.instruments)}
@@ -183,7 +183,7 @@ def _shape(at: float) -> float:
 
 def _price(instrument: Instrument, traded: int) -> float:
     base = 26_000.0 if instrument.is_index or instrument.is_future else 500.0
-    return base + (traded * 7919 % 401) * 0.05
+    return base + abs(traded % 40 - 20) * 0.05
 
 
 def _levels() -> list[float]:

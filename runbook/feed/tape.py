@@ -49,6 +49,10 @@ class Tape:
             return PhaseName.PRE_OPEN
         return PhaseName.CONTINUOUS if at < self.length else PhaseName.POST_CLOSE
 
+    def candle_age(self, at: float) -> float:
+        """Seconds since the newest 1-minute candle began: on a tape the market lives, whatever the socket brings."""
+        return at % 60.0
+
     def silence(self, at: float) -> float:
         """Seconds without a tick by `at`."""
         place = bisect_right(self.ticks, at, key=_time)
