@@ -65,6 +65,7 @@ class FeedParts:
     mode: str
     say: Callable[[str], None] = log.info
     quiet: Callable[[datetime, Sequence[Instrument]], frozenset[Instrument]] = lambda _now, _all: frozenset()
+    over: Callable[[Session], None] = lambda _session: None  # called once when a session has ended by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +272,8 @@ class _Watch:
         if not self._keeper.close():
             log.error("some ticks could not be written: %s", self._keeper.fault or "the recorder did not end in time")
         self._p.post(FeedTotals(self.session.date, minute, self._totals()))
+        if not self._stop.is_set():
+            self._p.over(self.session)
 
     def _totals(self) -> Mapping[str, Any]:
         return totals(self.state) | {"recorded": self._keeper.written, "not_recorded": self._keeper.dropped}

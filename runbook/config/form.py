@@ -171,6 +171,12 @@ class Feed(_Model):
         return self
 
 
+class Ticks(_Model):
+    """What becomes of recorded ticks; about 3 MB a session once it is over."""
+
+    keep_sessions: int = Field(60, ge=1, le=5000, description="1 to 5000 sessions", examples=[60])
+
+
 class AlertTo(_Model):
     """How loud a job's failure is, and who is told; every channel unless `to` names some."""
 
@@ -268,4 +274,5 @@ class Settings(_Model):
     )
     rest: Rest = Field(default_factory=Rest)
     feed: Feed = Field(default_factory=Feed)
+    ticks: Ticks = Field(default_factory=Ticks)
     jobs: tuple[Job, ...] = ()
