@@ -17,10 +17,11 @@ from runbook.day import FeedChange
 from runbook.engine import FeedNews, FeedTotals
 from runbook.errors import RunbookError
 from runbook.feed import actions as act
-from runbook.feed import events, lines, machine
+from runbook.feed import events, judging, lines, machine
 from runbook.feed.policy import Policy
 from runbook.feed.state import State, initial, source
 from runbook.feed.table import Mode
+from runbook.feed.verdict import Hop, Verdict
 from runbook.market import Instrument, Quote, Source, Tick
 from runbook.ports import Gateway, TickStream
 from runbook.session import ASSUMED, PhaseName, Session
@@ -32,6 +33,7 @@ MOST_WATCHED = 50  # one multiquotes call reads as many
 _MARKET_SHOWS = 20  # ticks of one instrument: more than subscriptions bring as snapshots
 POLL_BUDGET = 8.0  # real seconds for one multiquotes call
 LINGER = timedelta(minutes=2)  # after the close, before the socket is given back
+_ILL = (Mode.FALLBACK, Mode.BLIND, Mode.MARKET_SILENT)
 _WORDS = {
     Mode.FALLBACK: FeedWord.FALLBACK,
     Mode.PROBATION: FeedWord.PROBATION,
@@ -158,6 +160,7 @@ class _Watch:
         self._poller: _Poller | None = None
         self._printed = {i: lines.Printed() for i in self.state.watched}
         self._sampled: datetime | None = None
+        self._hop: Hop | None = None  # the broken one that was told last
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     @property
@@ -212,6 +215,7 @@ class _Watch:
                 self.state, self._p.clock.monotonic(), phase, self._p.policy, expects_ticks=promised, quiet=quiet
             )
         )
+        self._name_the_hop()
         for instrument in self.state.watched:
             printed, text = lines.line(self._printed[instrument], self.state, self._p.clock.monotonic(), instrument)
             self._printed[instrument] = printed
@@ -356,12 +360,33 @@ class _Watch:
         level = logging.INFO if t.after in (Mode.LIVE, Mode.ARMED, Mode.OFF) else logging.WARNING
         log.log(level, "feed %s -> %s: %s", t.before, t.after, t.reason)
         before, after = _WORDS.get(t.before, FeedWord.LIVE), _WORDS.get(t.after, FeedWord.LIVE)
+        verdict = judging.judge(self.state, self._p.clock.monotonic(), self._p.policy)
+        broken = verdict.first_broken if t.after in _ILL else None
+        self._hop = broken.hop if broken else None
+        hint = (broken.action if broken else "") or t.hint
         cause = None
         if before is not after and not (t.before is Mode.OFF and t.after is Mode.ARMED):
             names = ", ".join(i.symbol for i in self.state.watched if i.is_index) or self.state.watched[0].symbol
-            cause = FeedMoved(before, after, at, t.reason, hint=t.hint, mode=self._p.mode, feed=names)
-        change = FeedChange(at, t.before, t.after, t.reason, t.hint or None, dict(t.evidence))
+            where = f"first broken hop: {broken.hop} {broken.hop.called}" if broken else ""
+            cause = FeedMoved(before, after, at, t.reason, where, hint, self._p.mode, names)
+        change = FeedChange(at, t.before, t.after, t.reason, hint or None, dict(t.evidence) | _hops(verdict))
         self._p.post(FeedNews(self.session.date, change, cause))
+
+    def _name_the_hop(self) -> None:
+        """What was learned since the change of mode: the first broken hop is another one than was told."""
+        if self.state.mode not in _ILL:
+            return
+        verdict = judging.judge(self.state, self._p.clock.monotonic(), self._p.policy)
+        broken = verdict.first_broken
+        if broken is None or broken.hop is self._hop:
+            return
+        self._hop = broken.hop
+        log.warning("first broken hop: %s %s: %s", broken.hop, broken.hop.called, broken.evidence)
+        reason = f"first broken hop: {broken.hop} {broken.hop.called}: {broken.evidence}"
+        mode, now = self.state.mode, self._p.clock.now()
+        self._p.post(
+            FeedNews(self.session.date, FeedChange(now, mode, mode, reason, broken.action, _hops(verdict)), None)
+        )
 
     def _symbol(self, turned: act.SymbolTurned) -> None:
         at = self._wall(turned.at)
@@ -429,6 +454,11 @@ def totals(state: State) -> dict[str, Any]:
         "longest_gap": round(state.longest_gap, 1),
         "ticks": {i.symbol: clock.ticks for i, clock in state.ticks.items()},
     }
+
+
+def _hops(verdict: Verdict) -> dict[str, Any]:
+    """The ladder as evidence: each hop's health and what was seen."""
+    return {"hops": {str(r.hop): [str(r.health), r.evidence] for r in verdict.rungs}}
 
 
 def scaled(policy: Policy, rate: float) -> Policy:
