@@ -31,6 +31,7 @@ _PLAIN = re.compile(
     rb'"data": \{"ltp": ('
     + _FIGURE
     + rb')(?:, "ltt": (1[5-9]\d{11}|[2-9]\d{12}))?+(?:, "volume": (0|[1-9]\d{0,13}+))?+'
+    rb'(?:, "symbol": "' + _TEXT + rb'", "exchange": "' + _TEXT + rb'", "mode": [1-3], "timestamp": [1-9]\d{0,14}+)?+'
     rb'(?:, "(?!ltp"|ltt"|volume")[a-z_]++": (?:-?+(?:0|[1-9]\d{0,14}+)(?:\.\d{1,10}+)?+|"' + _TEXT + rb'"))*+\}'
     rb'(?:, "broker": "' + _TEXT + rb'")?+\}'
 ).fullmatch
