@@ -18,7 +18,7 @@ from runbook.market import Instrument, Tick
 from runbook.session import PhaseName
 from tests.feed_world import FUTURE, LIVE, NIFTY, OPTION, World, quote
 
-POLICY = Policy()
+POLICY = Policy(detect="timers")  # the guide's two limits: what a prelude leads to needs no answers of REST
 STRANGER = Instrument("NOPE", "NSE")
 Step = tuple[str, float, object]
 

@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runbook.errors import BadTick, BrokerSessionGone, SymbolUnknown, WrongKey
-from runbook.feed.events import Connected, ConnectFailed, Garbage, OrderSeen, StreamEvent, Subscribed
+from runbook.feed.events import (
+    Connected,
+    ConnectFailed,
+    Garbage,
+    OrderSeen,
+    StreamEvent,
+    Subscribed,
+    SubscriptionLost,
+)
 from runbook.market import Instrument, Tick, last_trade_millis, price
 from runbook.redact import words
 
@@ -54,6 +62,7 @@ class Dialogue:
         self._know(instruments)
         self._asked: tuple[Instrument, ...] = ()  # whom the subscription is for that was sent last
         self._further = False  # that one is for newcomers only: the others do not depend on its answer
+        self._once_more = False  # that one repeats what was acknowledged before, on a connection that is to live on
         self._orders = orders
         self._key = api_key
         self._secret = api_key.encode()
@@ -64,6 +73,10 @@ class Dialogue:
     def authenticate(self) -> None:
         """Say who we are; a success is followed by the subscription of everything."""
         self._ask("authenticate", {"api_key": self._key})
+
+    def subscribe_again(self) -> None:
+        """Subscribe everything once more without authenticating: a refusal says that the adapter behind us is gone."""
+        self._subscribe(tuple(self._names.values()), further=False, again=True)
 
     @property
     def takes_more(self) -> bool:
@@ -133,7 +146,7 @@ class Dialogue:
         return Garbage(self._generation, what)
 
     def failed(self, reason: str, *, refused: bool = False, hint: str | None = None) -> ConnectFailed:
-        return ConnectFailed(self._generation, words(reason, self._key), refused, hint)
+        return ConnectFailed(self._generation, words(reason, self._key), refused, hint, self.awaited or "")
 
     def _ask(self, action: str, fields: Mapping[str, object]) -> None:
         self.awaited = action
@@ -168,8 +181,8 @@ class Dialogue:
         self._connected = True
         return Connected(self._generation, str(frame.get("broker") or ""))
 
-    def _subscribe(self, instruments: tuple[Instrument, ...], *, further: bool) -> None:
-        self._asked, self._further = instruments, further
+    def _subscribe(self, instruments: tuple[Instrument, ...], *, further: bool, again: bool = False) -> None:
+        self._asked, self._further, self._once_more = instruments, further, again
         names = [{"symbol": i.symbol, "exchange": i.exchange} for i in instruments]
         self._ask("subscribe", {"symbols": names, "mode": LTP})
 
@@ -238,6 +251,10 @@ class Dialogue:
     def _refusal(self, frame: Frame) -> StreamEvent:
         said = self._spoken(frame)
         low = said.lower()
+        if self._once_more and self.awaited == "subscribe":
+            self.awaited = None
+            gone = "no broker configuration" in low or "adapter not found" in low
+            return SubscriptionLost(self._generation, said, BrokerSessionGone.hint if gone else None)
         if "no broker configuration" in low or "broker adapter not found" in low:
             return self.failed(f"{self.awaited}: the broker session is gone ({said})", hint=BrokerSessionGone.hint)
         if "invalid api key" in low or "api key is required" in low:

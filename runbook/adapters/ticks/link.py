@@ -92,6 +92,7 @@ class Link:
         self._silent = threading.Event()
         self._emitting = threading.RLock()  # re-entrant: who listens may close from within
         self._again = threading.Event()
+        self._authenticating = True  # what `_again` asks for
         self._newcomers: deque[Instrument] = deque()
         self._socket: socket.socket | None = None
         self._connecting = True
@@ -110,7 +111,8 @@ class Link:
     def start(self) -> None:
         self._thread.start()
 
-    def ask_again(self) -> None:
+    def ask_again(self, *, authenticate: bool) -> None:
+        self._authenticating = authenticate
         self._again.set()
         self._wake()
 
@@ -234,7 +236,7 @@ class Link:
         while not self._silent.is_set():
             if self._again.is_set() and dialogue.awaited is None:
                 self._again.clear()
-                dialogue.authenticate()
+                (dialogue.authenticate if self._authenticating else dialogue.subscribe_again)()
             self._let_join()
             if dialogue.outbox:
                 self._send_all(ws)

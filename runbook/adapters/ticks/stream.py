@@ -49,10 +49,10 @@ class OpenAlgoStream:
             old.silence()
         link.start()
 
-    def resubscribe(self) -> None:
-        """As the port says; a refusal is emitted as ConnectFailed and ends the generation."""
+    def resubscribe(self, *, authenticate: bool = True) -> None:
+        """As the port says; a refusal to authenticate is emitted as ConnectFailed and ends the generation."""
         if link := self._held():
-            link.ask_again()
+            link.ask_again(authenticate=authenticate)
 
     def follow(self, instruments: Sequence[Instrument]) -> None:
         """As the port says; without a connection there is nothing to follow on. OpenAlgo's refusal is in Subscribed."""
