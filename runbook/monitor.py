@@ -240,6 +240,10 @@ class _Watch:
         match event:
             case events.TickReceived(generation, tick, at) if generation == self.state.link.generation:
                 self._keeper.record(Source.WEBSOCKET, tick, self._wall(at))
+            case events.Ticks(generation, ticks, at) if generation == self.state.link.generation:
+                received = self._wall(at)
+                for tick in ticks:
+                    self._keeper.record(Source.WEBSOCKET, tick, received)
             case events.Polled(quotes, at):
                 for quote in quotes:
                     self._keeper.record(Source.REST_POLLING, quote, self._wall(at))
