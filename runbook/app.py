@@ -404,7 +404,7 @@ def policy_of(config: Config) -> Policy:
     """The feed's figures as the site wants them."""
     feed = config.settings.feed
     return replace(
-        Policy(), warn_after=feed.warn_after.total_seconds(), fallback_after=feed.fallback_after.total_seconds(),
+        Policy(), detect=feed.detect, warn_after=feed.warn_after.total_seconds(), fallback_after=feed.fallback_after.total_seconds(),
         poll_every=feed.poll_every.total_seconds(), bot_served=feed.bot_served,
         rest_max_per_hour=config.settings.rest.max_per_hour,
     )  # fmt: skip

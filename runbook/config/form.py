@@ -151,7 +151,11 @@ class Rest(_Model):
 class Feed(_Model):
     """The guide's figures."""
 
-    detect: Literal["timers"] = Field("timers", description="timers (the guide's 60 s and 120 s)", examples=["timers"])
+    detect: Literal["probe", "timers"] = Field(
+        "probe",
+        description="probe (REST is asked after seconds), or timers (the guide's 60 s and 120 s)",
+        examples=["probe"],
+    )
     warn_after: Duration = timedelta(seconds=60)
     fallback_after: Duration = timedelta(seconds=120)
     poll_every: Duration = timedelta(seconds=1.5)
