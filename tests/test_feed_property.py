@@ -199,7 +199,7 @@ class Feed(RuleBasedStateMachine):
         booked = self.state.seconds
         late = self.now - self.evaluated if self.evaluated is not None else 0.0
         assert self.promised - 1e-6 <= booked.expected <= self.promised + late + 1e-6
-        assert min(booked.websocket, booked.rest, booked.blind, booked.waiting, booked.unwatched) >= -1e-6
+        assert min(booked.websocket, booked.rest, booked.blind, booked.waiting, booked.still, booked.unwatched) >= -1e-6
 
     @invariant()
     def polling_runs_exactly_where_it_should(self) -> None:

@@ -149,13 +149,12 @@ class Rest(_Model):
 
 
 class Feed(_Model):
-    """The guide's figures."""
+    """How a silent feed is found, and the guide's figures, which need no probe and hold either way."""
 
     detect: Literal["probe", "timers"] = Field(
-        "probe",
-        description="probe (REST is asked after seconds), or timers (the guide's 60 s and 120 s)",
+        "probe", description="probe (REST is asked about a silence) or timers (the guide's 60 s and 120 s alone)",
         examples=["probe"],
-    )
+    )  # fmt: skip
     warn_after: Duration = timedelta(seconds=60)
     fallback_after: Duration = timedelta(seconds=120)
     poll_every: Duration = timedelta(seconds=1.5)

@@ -34,6 +34,14 @@ class TickReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderSeen:
+    """OpenAlgo told of an order in `instrument`, whoever sent it; nothing else of the order is kept."""
+
+    generation: int
+    instrument: Instrument
+
+
+@dataclass(frozen=True, slots=True)
 class Garbage:
     """A frame that is no tick we can use: counted and shown, never a price."""
 
@@ -123,5 +131,5 @@ class BrokerChecked:
     at: float
 
 
-StreamEvent = Connected | Subscribed | SubscriptionLost | TickReceived | Garbage | Closed | ConnectFailed
+StreamEvent = Connected | Subscribed | SubscriptionLost | TickReceived | OrderSeen | Garbage | Closed | ConnectFailed
 Event = StreamEvent | Polled | PollFailed | Probed | CandleSeen | BrokerChecked

@@ -11,6 +11,8 @@ from runbook.feed.policy import Policy
 from runbook.feed.state import Cure, Fault, Link, LinkState, State, gap_limit, silence
 from runbook.feed.table import Mode
 
+_UNREADABLE = 5  # frames in a row; one is an accident
+_BRIEFLY = 2.0  # seconds: time for a server to notice that we have gone
 _UNHEALTHY = {Mode.SUSPECT, Mode.FALLBACK, Mode.BLIND}
 
 
@@ -119,7 +121,7 @@ def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action,
             state=LinkState.DOWN,
             since=now,
             down_since=now,
-            due=now + policy.stay_away,
+            due=now + (_BRIEFLY if garbled(state) else policy.stay_away),
             reopened=link.reopened + 1,
             away=True,
         )
@@ -134,11 +136,19 @@ def _subscribe(state: State, now: float, policy: Policy) -> tuple[State, tuple[A
     older = link.since < state.outage_since
     following = Cure.AUTHENTICATE if older and not authenticate else Cure.REOPEN
     link = replace(link, attempts=link.attempts + 1, rungs=(*link.rungs, now), cure=following, urgent=False)
-    quick = following is Cure.AUTHENTICATE or authenticate or link.attempts == 1
-    wait = policy.resubscribe_patience if quick else _patience(link, now, policy)
+    if following is Cure.AUTHENTICATE or link.attempts == 1:
+        wait = policy.resubscribe_patience
+    else:  # a short outage ends by itself meanwhile: what follows takes us away from the socket
+        wait = 2 * policy.resubscribe_patience if authenticate else _patience(link, now, policy)
     counts = replace(state.counts, resubscribes=state.counts.resubscribes + 1)
     state = replace(state, link=replace(link, due=now + wait), counts=counts)
     return state, (Resubscribe("no ticks on the open socket", authenticate=authenticate),)
+
+
+def garbled(state: State) -> bool:
+    """Frames come that are no ticks, and no tick has come since: the way to us is open, and it is we who cannot read."""
+    at = state.garbled_at
+    return at is not None and (state.last_tick_at is None or at > state.last_tick_at) and state.garbled >= _UNREADABLE
 
 
 def _mute(state: State, now: float, policy: Policy) -> bool:

@@ -18,6 +18,7 @@ from runbook.feed.events import (
     ConnectFailed,
     Event,
     Garbage,
+    OrderSeen,
     Polled,
     PollFailed,
     Probed,
@@ -102,6 +103,8 @@ def _step(state: State, event: Event, now: float, policy: Policy) -> Answer:
             return healing.on_subscription_lost(state, event, now)
         case Garbage():
             return _on_garbage(state, now)
+        case OrderSeen():  # whoever follows the bot reads it from the queue; it proves nothing of the feed
+            return state, ()
     return _on_lost(state, event, now, policy)
 
 

@@ -195,12 +195,12 @@ class Seconds:
     rest: float = 0.0
     blind: float = 0.0
     waiting: float = 0.0  # silent, and no verdict yet (ARMED, SUSPECT)
-    silent: float = 0.0  # the market itself stood still, on both sides (MARKET_SILENT)
+    still: float = 0.0  # nothing moved on either side (MARKET_SILENT)
     unwatched: float = 0.0  # not started, or runbook itself was stopped
 
     @property
     def expected(self) -> float:
-        return self.websocket + self.rest + self.blind + self.waiting + self.silent + self.unwatched
+        return self.websocket + self.rest + self.blind + self.waiting + self.still + self.unwatched
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +319,7 @@ def account(state: State, now: float, *, unwatched: bool = False) -> State:
     elif state.mode is Mode.BLIND:
         bucket = "blind"
     elif state.mode is Mode.MARKET_SILENT:
-        bucket = "silent"
+        bucket = "still"
     elif (where := source(state)) is None:
         bucket = "waiting"
     else:
