@@ -128,12 +128,13 @@ class RecordedTicks:
         # is NULL when a side is, hence the coalesce.
         query = f"""
             SELECT min(min(t.price, coalesce(q.bid, t.price), coalesce(q.ask, t.price))),
-                   max(max(t.price, coalesce(q.bid, t.price), coalesce(q.ask, t.price))), count(*)
-            FROM ticks t LEFT JOIN sides q ON q.id = t.id
-            WHERE t.series IN (SELECT id FROM series WHERE symbol = :symbol AND exchange = :exchange) {stretch}"""  # noqa: S608 - the stretch is one of two texts above
-        names = {"symbol": instrument.symbol, "exchange": instrument.exchange}
-        ((low, high, records),) = self._ask(query, names | values)
-        return PriceRange(Decimal(low) / STEPS, Decimal(high) / STEPS, records) if records else None
+                   max(max(t.price, coalesce(q.bid, t.price), coalesce(q.ask, t.price))), count(*),
+                   sum(s.source = :pushed)
+            FROM ticks t JOIN series s ON s.id = t.series LEFT JOIN sides q ON q.id = t.id
+            WHERE s.symbol = :symbol AND s.exchange = :exchange {stretch}"""  # noqa: S608 - the stretch is one of two texts above
+        names = {"symbol": instrument.symbol, "exchange": instrument.exchange, "pushed": Source.WEBSOCKET.value}
+        ((low, high, records, pushed),) = self._ask(query, names | values)
+        return PriceRange(Decimal(low) / STEPS, Decimal(high) / STEPS, records, not pushed) if records else None
 
     def _ask(self, query: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         try:
