@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import socket
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from runbook.adapters.store import Store
     from runbook.desk import TheDesk
     from runbook.engine import CalendarNews, Engine
+    from runbook.follower import Follower, Sources
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.recon import PriceRanges, TradeLog
@@ -183,11 +183,11 @@ def gateway(config: Config, clock: Clock) -> OpenAlgo:
     return OpenAlgo(config.settings.openalgo.url, config.secrets.api_key, clock)
 
 
-def stream(config: Config, clock: Clock) -> TickStream:
+def stream(config: Config, clock: Clock, *, orders: bool = False) -> TickStream:
     from runbook.adapters.ticks import OpenAlgoStream
 
     assert config.secrets.api_key is not None
-    return OpenAlgoStream(config.stream_url, config.secrets.api_key, clock)
+    return OpenAlgoStream(config.stream_url, config.secrets.api_key, clock, orders=orders)
 
 
 def notifier(config: Config) -> Notifier:
@@ -238,6 +238,7 @@ class Daemon:
         self._calendar_fault: CalendarNews | None = None
         self.engine: Engine
         self.monitor: Monitor
+        self.follower: Follower
         self.teller: Teller
         self.desk: TheDesk
 
@@ -259,6 +260,7 @@ class Daemon:
                 if self._calendar_fault is not None:
                     self.engine.post(self._calendar_fault)
                 self.almanac.calendar()
+                self.follower.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
         except BaseException:
@@ -268,6 +270,7 @@ class Daemon:
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         parts: list[tuple[str, Callable[[], object]]] = [
+            ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
             ("engine", self.engine.stop),
             ("gateway", lambda: self._gateway.close() if self._gateway else None),
@@ -299,10 +302,12 @@ class Daemon:
             log.error("calendar: %s; the last good table is used%s", exc, f" ({exc.hint})" if exc.hint else "")
 
     def _compose(self) -> None:
-        from runbook.adapters.recorder import Recorder
+        from runbook.adapters.recorder import Recorder, tidy_aside
         from runbook.adapters.scheduler import AlarmClock
         from runbook.desk import TheDesk, Tools
         from runbook.engine import Engine, Parts
+        from runbook.follow import homes
+        from runbook.follower import Follower
         from runbook.monitor import FeedParts, Monitor
         from runbook.teller import Teller, Voice
 
@@ -315,10 +320,14 @@ class Daemon:
         policy = self._hooks.policy(policy_of(config))
         self.monitor = Monitor(
             FeedParts(
-                clock, stream(config, clock), self._gateway, policy,
+                clock, stream(config, clock, orders="orders" in settings.feed.follow), self._gateway, policy,
                 lambda session: Recorder(folder / "ticks", session.date), lambda news: self.engine.post(news),
-                settings.mode, self._hooks.say, self._quiet, lambda session: self._put_by(folder / "ticks", session),
+                settings.mode, self._hooks.say, self._quiet, lambda session: tidy_aside(folder / "ticks", session.date, settings.ticks.keep_sessions),
             )
+        )  # fmt: skip
+        self.follower = Follower(
+            clock, self.monitor.view, self.monitor.follow, homes(settings.symbols),
+            follow_sources(config, self._gateway, self.monitor.spent),
         )  # fmt: skip
         self.desk = TheDesk(
             Tools(
@@ -340,18 +349,6 @@ class Daemon:
 
     def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
         return quieted(self.almanac.cash(), now, watched)
-
-    def _put_by(self, folder: Path, session: Session) -> None:
-        """Pack the ticks of sessions before this one, and let the oldest go; in a thread, since sixty files may wait."""
-        from runbook.adapters.recorder import tidy
-
-        def work() -> None:
-            try:
-                tidy(folder, session.date, self._config.settings.ticks.keep_sessions)
-            except OSError as exc:
-                log.error("recorded ticks could not be tidied: %s", exc)
-
-        threading.Thread(target=work, name="tidy-ticks", daemon=True).start()
 
     def _state(self) -> Mapping[str, Any]:
         from runbook.feed.view import view
@@ -421,6 +418,23 @@ def read_bot_trades(config: Config, day: date) -> TradeLog | None:
         trades.files, day, format=trades.format, fields=trades.fields, zone=trades.zone, trust={"time": trades.trust["time"]} if "time" in trades.trust else None,
         root=config.site,
     )  # fmt: skip
+
+
+def follow_sources(config: Config, openalgo: OpenAlgo, spent: Callable[[], None]) -> Sources:
+    """What of the bot is followed, as `feed.follow` and `bot:` say."""
+    from runbook.adapters.botfiles import bot_log, traded
+    from runbook.follower import Sources
+
+    bot, wanted = config.settings.bot, config.settings.feed.follow
+    made = Sources()
+    if "orders" in wanted:
+        made = replace(made, orders=lambda budget: openalgo.orders(budget)[1], spent=spent)
+    if "bot" in wanted and bot.log is not None:
+        tail = bot_log(bot.log, config.site)
+        made = replace(made, lines=tail.lines, skip=tail.skip, fault=lambda: tail.fault, close=tail.close)
+    if "bot" in wanted and bot.trades is not None:
+        made = replace(made, trades=traded(bot.trades.files, config.site, lambda day: read_bot_trades(config, day)))
+    return made
 
 
 def recorded_sessions(config: Config) -> list[date]:

@@ -17,7 +17,7 @@ from runbook.day import FeedChange
 from runbook.engine import FeedNews, FeedTotals
 from runbook.errors import RunbookError
 from runbook.feed import actions as act
-from runbook.feed import events, judging, lines, machine
+from runbook.feed import events, judging, lines, machine, polling
 from runbook.feed.policy import Policy
 from runbook.feed.state import State, initial, source
 from runbook.feed.table import Mode
@@ -67,7 +67,7 @@ class FeedParts:
     mode: str
     say: Callable[[str], None] = log.info
     quiet: Callable[[datetime, Sequence[Instrument]], frozenset[Instrument]] = lambda _now, _all: frozenset()
-    over: Callable[[Session], None] = lambda _session: None  # called once when a session has ended by itself
+    over: Callable[[Session], object] = lambda _session: None  # called once when a session has ended by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,11 @@ class _Reconnect:
 class _Follow:
     instruments: tuple[Instrument, ...]
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """A REST call was made beside the feed's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +114,11 @@ class Monitor:
         self._generation = 0
 
     def start(self, session: Session, instruments: Sequence[Instrument]) -> bool:
-        """Watch `instruments` through `session`; False when exactly that is watched already."""
+        """Watch `instruments` through `session`; False when they are watched already, whatever is followed beside them."""
         with self._lock:
             held = self._watch
             if held is not None and held.alive:
-                if held.session.date == session.date and set(held.state.watched) == set(instruments):
+                if held.session.date == session.date and set(held.state.watched) >= set(instruments):
                     return False
                 held.stop()
                 self._generation = held.state.link.generation
@@ -132,6 +137,12 @@ class Monitor:
         held = self._watch
         if held is not None and held.alive and instruments:
             held.follow(instruments, why)
+
+    def spent(self) -> None:
+        """Somebody else has made one of the REST calls that the budget is for."""
+        held = self._watch
+        if held is not None and held.alive:
+            held.spent()
 
     def stop(self) -> None:
         with self._lock:
@@ -154,7 +165,7 @@ class _Watch:
         self._p = parts
         self.session = session
         self.state = initial(instruments, parts.policy, generation)
-        self._inbox: queue.SimpleQueue[events.Event | _Reconnect | _Follow] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[events.Event | _Reconnect | _Follow | _Spent] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keeper = parts.recorder(session)
         self._poller: _Poller | None = None
@@ -172,6 +183,9 @@ class _Watch:
 
     def reconnect(self, reason: str) -> None:
         self._inbox.put(_Reconnect(reason))
+
+    def spent(self) -> None:
+        self._inbox.put(_Spent())
 
     def follow(self, instruments: Sequence[Instrument], why: str) -> None:
         self._inbox.put(_Follow(tuple(instruments), why))
@@ -229,13 +243,16 @@ class _Watch:
     def _shown(self) -> bool:
         return max((clock.ticks for clock in self.state.ticks.values()), default=0) >= _MARKET_SHOWS
 
-    def _take(self, event: events.Event | _Reconnect | _Follow) -> None:
+    def _take(self, event: events.Event | _Reconnect | _Follow | _Spent) -> None:
         clock = self._p.clock
         if isinstance(event, _Reconnect):
             self._apply(machine.start(self.state, clock.monotonic(), event.reason))
             return
         if isinstance(event, _Follow):
             self._follow(event)
+            return
+        if isinstance(event, _Spent):
+            self.state = polling.spend(self.state, clock.monotonic())
             return
         match event:
             case events.TickReceived(generation, tick, at) if generation == self.state.link.generation:
@@ -247,6 +264,8 @@ class _Watch:
             case events.Polled(quotes, at):
                 for quote in quotes:
                     self._keeper.record(Source.REST_POLLING, quote, self._wall(at))
+            case events.OrderSeen(generation, instrument) if generation == self.state.link.generation:
+                self._follow(_Follow((instrument,), "an order was seen"))
             case _:
                 pass
         self._apply(machine.step(self.state, event, clock.monotonic(), self._p.policy))

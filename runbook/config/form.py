@@ -159,6 +159,10 @@ class Feed(_Model):
     fallback_after: Duration = timedelta(seconds=120)
     poll_every: Duration = timedelta(seconds=1.5)
     bot_served: bool = False
+    follow: tuple[Literal["orders", "bot"], ...] = Field(
+        ("bot",), description="what the bot trades is watched, too, as told by: orders (OpenAlgo's order book and stream), bot (its log and trade log); or [] for none",
+        examples=["[orders, bot]"],
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _ordered(self) -> Feed:
