@@ -28,7 +28,7 @@ DOORS = {
     "websocket": ["adapters/ticks/"],
     "starlette": ["simulator/"],
     "uvicorn": ["simulator/"],
-    "websockets": ["simulator/"],
+    "websockets": ["simulator/", "adapters/relay/"],
 }
 # The shell asks doors to do things. It may name their types; only app may make one.
 SHELL = (
