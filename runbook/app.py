@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runbook.adapters.exchange import Refreshed
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.overlay import Overlay
+    from runbook.adapters.relay import Relay
     from runbook.adapters.store import Store
     from runbook.desk import TheDesk
     from runbook.engine import CalendarNews, Engine
@@ -233,6 +234,7 @@ class Daemon:
         self.almanac = almanac(config, self.store)
         self._steps = {job.name: load(job.run, config.site) for job in config.jobs}
         self._gateway: OpenAlgo | None = None
+        self._relay: Relay | None = None
         self._calendar_fault: CalendarNews | None = None
         self.engine: Engine
         self.monitor: Monitor
@@ -253,6 +255,7 @@ class Daemon:
                 books.desk.keep_config(self._config.hash, self._config.merged(), now)
             self._compose()
             if run:
+                self._open_relay()
                 self.engine.start(holder_is_dead=True)  # we hold the lock: whoever is in the lease is gone
                 if self._calendar_fault is not None:
                     self.engine.post(self._calendar_fault)
@@ -268,6 +271,7 @@ class Daemon:
         parts: list[tuple[str, Callable[[], object]]] = [
             ("feed", self.monitor.stop),
             ("engine", self.engine.stop),
+            ("relay", lambda: self._relay.stop() if self._relay else None),
             ("gateway", lambda: self._gateway.close() if self._gateway else None),
             ("database", self.store.close),
             ("lock", self.lock.release),
@@ -307,15 +311,17 @@ class Daemon:
         config, clock, settings = self._config, self.clock, self._config.settings
         folder = config.database_path.parent
         self._gateway = gateway(config, clock)
+        ticks = stream(config, clock)
+        self._relay = relay = self._make_relay(ticks)
         calendar = self.almanac.calendar()
         channels = tuple(config.secrets.channels)
         self.teller = Teller(self.store, notifier(config), channels, clock, self._hooks.on_sent)
         policy = self._hooks.policy(policy_of(config))
         self.monitor = Monitor(
             FeedParts(
-                clock, stream(config, clock), self._gateway, policy,
+                clock, ticks, self._gateway, policy,
                 lambda session: Recorder(folder / "ticks", session.date), lambda news: self.engine.post(news),
-                settings.mode, self._hooks.say, self._quiet,
+                settings.mode, self._hooks.say, self._quiet, *((relay.publish, relay.publish_status) if relay else ()),
             )
         )  # fmt: skip
         self.desk = TheDesk(
@@ -333,6 +339,36 @@ class Daemon:
                 self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
             )
         )  # fmt: skip
+
+    # -- the relay ---------------------------------------------------------------------------------------------------
+
+    def _make_relay(self, ticks: TickStream) -> Relay | None:
+        """The relay for the bot, where one is configured; it does not listen yet."""
+        from runbook.adapters.relay import Relay
+        from runbook.monitor import Monitor
+
+        address, key = self._config.settings.feed.relay, self._config.secrets.api_key
+        if address is None or key is None:
+            return None
+        follow = getattr(Monitor, "follow", None)
+        hurry = getattr(ticks, "hurry", None)
+        return Relay(
+            address, key, self.clock, lambda: self.monitor.view().state,
+            wanted=follow and (lambda new: follow(self.monitor, new, "a client of the relay asks for it")),
+            on_clients=lambda count: hurry and hurry(count > 0),
+        )  # fmt: skip
+
+    def _open_relay(self) -> None:
+        """Begin to serve the bot; a watch without its relay is better than none, and says so."""
+        if self._relay is None:
+            return
+        try:
+            self._relay.start()
+        except RunbookError as exc:
+            log.error("%s; runbook goes on without it%s", exc, f" ({exc.hint})" if exc.hint else "")
+            self._relay = None
+        else:
+            log.info("the relay serves the bot at ws://%s:%d", self._relay.host, self._relay.port)
 
     # -- what parts ask of each other ------------------------------------------------------------------------------
 
@@ -356,7 +392,10 @@ class Daemon:
                     for v in seen.instruments
                 },
             }  # fmt: skip
-        return {"feed": feed, "config": self._config.hash, "channels": list(self._config.secrets.channels)}
+        told: dict[str, Any] = {"feed": feed, "config": self._config.hash}
+        if self._config.settings.feed.relay is not None:
+            told["relay"] = {"clients": self._relay.clients} if self._relay else None  # None: it could not listen
+        return told | {"channels": list(self._config.secrets.channels)}
 
     def _report(self, session: Session) -> Report:
         from runbook.report import build
@@ -391,7 +430,7 @@ def policy_of(config: Config) -> Policy:
     feed = config.settings.feed
     return replace(
         Policy(), warn_after=feed.warn_after.total_seconds(), fallback_after=feed.fallback_after.total_seconds(),
-        poll_every=feed.poll_every.total_seconds(), bot_served=feed.bot_served,
+        poll_every=feed.poll_every.total_seconds(), bot_served=feed.bot_served or feed.relay is not None,
         rest_max_per_hour=config.settings.rest.max_per_hour,
     )  # fmt: skip
 

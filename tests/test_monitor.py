@@ -63,7 +63,7 @@ class Watch:
         self.until(Mode.LIVE)
 
     def until(self, mode: Mode) -> None:
-        until(lambda: self.monitor.view().mode is mode, f"the feed is {mode}")
+        until(lambda: self.modes()[-1:] == [mode], f"the feed is {mode}")
 
     def prices(self) -> list[Price]:
         return [one for one in self.heard if isinstance(one, Price)]
