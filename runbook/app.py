@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.almanac import Almanac, Why, World, quieted
+from runbook.almanac import Almanac, Why, World, exchanges, quieted
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config, environment, parse
 from runbook.day import DayFacts
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from runbook.adapters.overlay import Overlay
     from runbook.adapters.relay import Relay
     from runbook.adapters.store import Store
+    from runbook.bot_feed import BotFeed
     from runbook.desk import TheDesk
     from runbook.engine import CalendarNews, Engine
-    from runbook.monitor import Monitor
+    from runbook.monitor import Keeper, Monitor
     from runbook.outbox import Row
     from runbook.recon import PriceRanges, TradeLog
     from runbook.report import Report
@@ -423,6 +424,81 @@ class Daemon:
             held = books.alerts.unresolved()
         # READY is said because the broker is verified; that alert ends with the same run.
         return [alert.title for alert in held if alert.rule != "broker.not_verified"]
+
+
+# -- the feed in a bot's own process ------------------------------------------------------------------------------------
+
+
+def open_feed(
+    *,
+    url: str,
+    api_key: str,
+    symbols: Sequence[str],
+    exchange: str = "NFO",
+    stream_url: str | None = None,
+    calendar: SessionCalendar | None = None,
+    cash: SessionCalendar | None = None,
+    site: Path | str | None = None,
+    record: Path | str | None = None,
+    policy: Policy | None = None,
+    clock: Clock | None = None,
+) -> BotFeed:
+    """The feed in the bot's own process, to be used in a `with`: no daemon, no ledger, and no file unless `record` names a folder.
+
+    `symbols` are written as in config.yaml, `exchange` names the timetable. Without a `calendar` it is computed from the
+    files that ship with runbook, and those in calendar/ of `site`, as the command line does: two or three seconds, in a
+    child process. `cash` is the calendar of the market under the derivatives, whose auction lets an index stand still.
+    Raises UsageError for what cannot be meant, CalendarError or ConfigError when no calendar can be had.
+    """
+    from runbook.adapters.openalgo import OpenAlgo
+    from runbook.adapters.ticks import OpenAlgoStream
+    from runbook.bot_feed import BotFeed, BotParts
+    from runbook.config import derived_stream
+    from runbook.errors import UsageError
+    from runbook.fault import Unfit
+    from runbook.monitor import FeedParts, Monitor, NoKeeper
+    from runbook.symbols import parse_symbol
+
+    if not api_key.strip():
+        raise UsageError("the API key is empty", hint="copy it from OpenAlgo's API Key page")
+    if isinstance(symbols, str) or not symbols:
+        raise UsageError("no list of symbols", hint='give one, such as ["NIFTY", "NIFTY:fut"]')
+    try:
+        parsed = tuple(dict.fromkeys(parse_symbol(symbol) for symbol in symbols))
+    except Unfit as exc:
+        raise UsageError(str(exc)) from exc
+    clock = clock or SystemClock()
+    gateway = OpenAlgo(url, api_key, clock)
+    ticks = OpenAlgoStream(stream_url or derived_stream(url), api_key, clock)
+    if calendar is None:
+        known = _calendars(exchange, None if site is None else Path(site), clock.now())
+        calendar, cash = known[0], cash or known[1]
+
+    def keeper(session: Session) -> Keeper:
+        from runbook.adapters.recorder import Recorder
+
+        return NoKeeper() if record is None else Recorder(Path(record), session.date)
+
+    def monitor(feed: BotFeed) -> Monitor:
+        return Monitor(
+            FeedParts(
+                clock, ticks, gateway, policy or replace(Policy(), bot_served=True), keeper, lambda _news: None, "bot",
+                quiet=lambda now, watched: quieted(cash, now, watched), publish=feed.hand_on, publish_status=feed.stands,
+            )
+        )  # fmt: skip
+
+    return BotFeed(BotParts(clock, gateway, parsed, calendar, monitor, gateway.close))
+
+
+def _calendars(exchange: str, site: Path | None, now: datetime) -> tuple[SessionCalendar, SessionCalendar | None]:
+    """(the calendar of `exchange`, that of the cash market under it if it is another one), of this year and the next."""
+    from runbook.adapters.exchange import refresh
+    from runbook.adapters.files import shipped_calendar
+
+    names, own = exchanges(exchange), None if site is None else site / "calendar"
+    first, last, horizon = date(now.year - 1, 12, 1), date(now.year + 1, 12, 31), date(now.year, 12, 31)
+    found = refresh(shipped_calendar(), own, names, first, last, horizon=horizon).calendars
+    return found[exchange], found[names[1]] if len(names) > 1 else None
 
 
 def policy_of(config: Config) -> Policy:

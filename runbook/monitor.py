@@ -50,6 +50,20 @@ class Keeper(Protocol):
     def close(self, timeout: float = 5.0) -> bool: ...
 
 
+class NoKeeper:
+    """A Keeper that keeps nothing: for who asked for no files."""
+
+    dropped = 0
+    written = 0
+    fault: str | None = None
+
+    def record(self, source: Source, value: Tick | Quote, received_at: datetime) -> bool:  # noqa: ARG002
+        return True
+
+    def close(self, timeout: float = 5.0) -> bool:  # noqa: ARG002
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class FeedParts:
     """What the monitor is made of; `app` puts it together. `quiet` names what promises no ticks at an instant."""
