@@ -113,6 +113,7 @@ def test_an_old_price_is_none_unless_it_is_asked_for(opened: Opened):
 def test_before_the_open_and_after_the_close_there_is_no_price(opened: Opened):
     feed = opened.at("08:00")
     assert (feed.mode, feed.source, feed.price("NIFTY"), feed.price("NIFTY:fut")) == (Mode.OFF, None, None, None)
+    until(lambda: opened.clock.now() > at("08:00:20"), "it has looked")
     assert opened.sim.calls == []  # nothing is asked of anybody
     opened.clock.jump_to(at("09:05"))
     until(lambda: opened.sim.stream_clients == 1, "it is connected before the open", 10)

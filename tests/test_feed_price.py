@@ -95,6 +95,13 @@ def test_a_poll_gives_prices_only_while_rest_is_trusted():
     assert price.of_poll(world.state, world.now, wall) == ()
 
 
+def test_a_late_poll_of_a_live_feed_gives_no_price():
+    world = live()
+    world.tell(ev.Polled((quote(NIFTY, 26100.0),), world.now))
+    assert world.state.quotes[NIFTY].at == world.now
+    assert price.of_poll(world.state, world.now, wall) == ()
+
+
 def test_a_name_without_a_usable_quote_has_no_price_and_the_others_have():
     world = live(NIFTY, FUTURE)
     world.stream = "mute"

@@ -79,6 +79,13 @@ def test_prices_come_in_the_order_in_which_they_were_published(world: RelayWorld
     assert [bot.tick()["data"]["ltp"] for _ in sent] == [p.ltp for p in sent]
 
 
+def test_what_was_published_before_a_request_goes_out_before_its_answer(world: RelayWorld):
+    relay = world.relay_of(Feed(NIFTY), patience=Patience(gather=60.0))
+    bot = world.bot(NIFTY)
+    relay.publish([price()])  # it waits for others, for a minute
+    assert bot.heard() == 1
+
+
 def test_the_newest_price_of_the_trusted_side_is_sent_on_subscribe(world: RelayWorld):
     feed = Feed(NIFTY, SBIN)
     assert feed.state is not None
