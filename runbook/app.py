@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from runbook.adapters.exchange import Refreshed
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.overlay import Overlay
+    from runbook.adapters.recorder import RecordedTicks
     from runbook.adapters.relay import Relay
     from runbook.adapters.store import Store
     from runbook.bot_feed import BotFeed
@@ -322,7 +324,9 @@ class Daemon:
             FeedParts(
                 clock, ticks, self._gateway, policy,
                 lambda session: Recorder(folder / "ticks", session.date), lambda news: self.engine.post(news),
-                settings.mode, self._hooks.say, self._quiet, *((relay.publish, relay.publish_status) if relay else ()),
+                settings.mode, self._hooks.say, self._quiet, lambda session: self._put_by(folder / "ticks", session),
+                publish=relay.publish if relay else lambda _prices: None,
+                publish_status=relay.publish_status if relay else lambda _status: None,
             )
         )  # fmt: skip
         self.desk = TheDesk(
@@ -346,17 +350,16 @@ class Daemon:
     def _make_relay(self, ticks: TickStream) -> Relay | None:
         """The relay for the bot, where one is configured; it does not listen yet."""
         from runbook.adapters.relay import Relay
-        from runbook.monitor import Monitor
+        from runbook.monitor import MOST_WATCHED
 
         address, key = self._config.settings.feed.relay, self._config.secrets.api_key
         if address is None or key is None:
             return None
-        follow = getattr(Monitor, "follow", None)
         hurry = getattr(ticks, "hurry", None)
         return Relay(
             address, key, self.clock, lambda: self.monitor.view().state,
-            wanted=follow and (lambda new: follow(self.monitor, new, "a client of the relay asks for it")),
-            on_clients=lambda count: hurry and hurry(count > 0),
+            wanted=lambda new: self.monitor.follow(new, "a client of the relay asks for it"),
+            on_clients=lambda count: hurry and hurry(count > 0), most_symbols=MOST_WATCHED,
         )  # fmt: skip
 
     def _open_relay(self) -> None:
@@ -375,6 +378,18 @@ class Daemon:
 
     def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
         return quieted(self.almanac.cash(), now, watched)
+
+    def _put_by(self, folder: Path, session: Session) -> None:
+        """Pack the ticks of sessions before this one, and let the oldest go; in a thread, since sixty files may wait."""
+        from runbook.adapters.recorder import tidy
+
+        def work() -> None:
+            try:
+                tidy(folder, session.date, self._config.settings.ticks.keep_sessions)
+            except OSError as exc:
+                log.error("recorded ticks could not be tidied: %s", exc)
+
+        threading.Thread(target=work, name="tidy-ticks", daemon=True).start()
 
     def _state(self) -> Mapping[str, Any]:
         from runbook.feed.view import view
@@ -505,7 +520,7 @@ def policy_of(config: Config) -> Policy:
     """The feed's figures as the site wants them."""
     feed = config.settings.feed
     return replace(
-        Policy(), warn_after=feed.warn_after.total_seconds(), fallback_after=feed.fallback_after.total_seconds(),
+        Policy(), detect=feed.detect, warn_after=feed.warn_after.total_seconds(), fallback_after=feed.fallback_after.total_seconds(),
         poll_every=feed.poll_every.total_seconds(), bot_served=feed.bot_served or feed.relay is not None,
         rest_max_per_hour=config.settings.rest.max_per_hour,
     )  # fmt: skip
@@ -522,6 +537,20 @@ def read_bot_trades(config: Config, day: date) -> TradeLog | None:
         trades.files, day, format=trades.format, fields=trades.fields, zone=trades.zone, trust={"time": trades.trust["time"]} if "time" in trades.trust else None,
         root=config.site,
     )  # fmt: skip
+
+
+def recorded_sessions(config: Config) -> list[date]:
+    """The sessions whose ticks are kept, the oldest first."""
+    from runbook.adapters.recorder import recorded_days
+
+    return recorded_days(config.database_path.parent / "ticks")
+
+
+def open_record(config: Config, day: date) -> RecordedTicks | None:
+    """The ticks of a session; None when there are none. Raises StoreError for a file that cannot be read."""
+    from runbook.adapters.recorder import RecordedTicks
+
+    return RecordedTicks.open(config.database_path.parent / "ticks", day)
 
 
 def recorded_ticks(folder: Path, day: date) -> PriceRanges | None:

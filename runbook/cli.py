@@ -96,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("job", metavar="STEP", help="a name under `jobs:`")
     one.add_argument("--date", type=_day, metavar="D", help="default: today")
     json_too(one)
+    _feed(add, json_too)
     one = add("doctor", "run:doctor", "climb the ladder to the broker now; read-only, safe against bans")
     json_too(one)
     one = add("serve", "run:serve", "run the daemon until SIGTERM or Ctrl-C")
@@ -122,6 +123,25 @@ def parser() -> argparse.ArgumentParser:
     one = add("simulator", "run:simulator", "an OpenAlgo on loopback to try a bot against")
     one.add_argument("rest", nargs=argparse.REMAINDER, help="see `runbook simulator --help`")
     return top
+
+
+def _feed(
+    add: Callable[[str, str, str], argparse.ArgumentParser], json_too: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """`runbook feed ...`: what recorded ticks say of the feed's settings."""
+    top = add("feed", "feed:calibrate", "what recorded ticks say of the feed's settings")
+    actions = top.add_subparsers(dest="action", metavar="ACTION", required=True)
+    text = "play recorded sessions to the detector: alarms, time to see a loss, gaps by symbol"
+    one = actions.add_parser("calibrate", help=text, description=text)
+    one.set_defaults(handler="feed:calibrate")
+    one.add_argument("--session", type=_day, metavar="D", help="that session alone")
+    one.add_argument("--last", type=int, metavar="N", help="the last N recorded sessions (default 5)")
+    one.add_argument(
+        "--set", dest="sets", action="append", default=[], metavar="KEY=VALUE",
+        help="a key under `feed:` with another value, held against config.yaml; again for each",
+    )  # fmt: skip
+    one.add_argument("--cuts", type=int, default=40, metavar="N", help="losses made of each session (default 40)")
+    json_too(one)
 
 
 def _calendar(

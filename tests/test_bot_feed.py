@@ -26,7 +26,7 @@ from runbook.simulator import Simulator
 from tests.fakes import MONDAY, TUESDAY, at, calendar, session, until
 
 RATE = 30.0  # two minutes of silence are four seconds
-POLICY = scaled(Policy(bot_served=True), RATE)
+POLICY = scaled(Policy(bot_served=True, detect="timers"), RATE)
 
 
 class Opened:

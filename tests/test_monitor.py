@@ -33,7 +33,7 @@ class Wire(FakeStream):
         emit(ev.Connected(generation, "angel"))
         emit(ev.Subscribed(generation, tuple(instruments)))
 
-    def resubscribe(self) -> None:
+    def resubscribe(self, *, authenticate: bool = True) -> None:
         self.emit(ev.Subscribed(self.generation, (NIFTY,)))
 
 
@@ -46,7 +46,7 @@ class Watch:
         self.heard: list[FeedStatus | Price] = []
         self.news: list[FeedNews | FeedTotals] = []
         parts = FeedParts(
-            self.clock, self.wire, self.gateway, scaled(Policy(), RATE), lambda _session: Keeper(), self.news.append,
+            self.clock, self.wire, self.gateway, scaled(Policy(detect="timers"), RATE), lambda _session: Keeper(), self.news.append,
             "analyzer", publish=self.heard.extend, publish_status=self.heard.append,
         )  # fmt: skip
         self.monitor = Monitor(parts)

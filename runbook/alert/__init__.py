@@ -15,6 +15,7 @@ from runbook.alert.causes import (
     ModeLeak,
     NotFlat,
     ReadyReached,
+    SymbolStale,
     Tick,
 )
 from runbook.alert.lifecycle import (
@@ -53,6 +54,7 @@ __all__ = [
     "Notice",
     "ReadyReached",
     "Severity",
+    "SymbolStale",
     "Tick",
     "decide",
     "delayed_line",

@@ -204,15 +204,21 @@ def test_depth_is_refused_because_the_feed_has_none(world: RelayWorld):
     assert "Depth is not relayed" in ack["subscriptions"][0]["message"]
 
 
-def test_there_is_a_limit_of_symbols_for_all_clients_together(world: RelayWorld):
+def test_there_is_a_limit_of_symbols_for_runbook_and_all_clients_together(world: RelayWorld):
     world.relay_of(Feed(NIFTY), follows=True, most_symbols=2)
     one, two = world.bot(), world.bot()
     assert one.follow(NIFTY, SBIN)["status"] == "success"
-    assert two.follow(SBIN)["status"] == "success"
-    ack = two.follow(OPTION)
+    ack = two.follow(OPTION, SBIN, NIFTY)
+    assert [row["status"] for row in ack["subscriptions"]] == ["error", "success", "success"]
     assert "at most 2 symbols" in ack["subscriptions"][0]["message"]
-    one.leave(NIFTY)
-    assert two.follow(OPTION)["status"] == "success"
+
+
+def test_the_limit_holds_before_the_first_session_too(world: RelayWorld):
+    world.relay_of(Feed(), most_symbols=1)
+    bot = world.bot()
+    assert [row["status"] for row in bot.follow(SBIN, OPTION)["subscriptions"]] == ["success", "error"]
+    bot.leave(SBIN)
+    assert bot.follow(OPTION)["status"] == "success"
 
 
 def test_one_clients_unsubscribe_does_not_take_the_symbol_from_another(world: RelayWorld):

@@ -83,10 +83,13 @@ class House:
             return refused
         if mode == DEPTH:
             return _NO_DEPTH
-        if instrument not in followed and len(followed) >= self.most:
-            return f"the relay follows at most {self.most} symbols, all clients together: unsubscribe some first"
         state = self.state()
-        if self.wanted is None and state is not None and instrument not in state.ticks:
+        watched = () if state is None else state.ticks
+        if instrument in watched:
+            return None
+        if instrument not in followed and len(followed.union(watched)) >= self.most:
+            return f"runbook watches at most {self.most} symbols, its own and all clients' together: it has as many"
+        if self.wanted is None and state is not None:
             return f"runbook does not watch {instrument}: add it to `symbols:` in its config.yaml"
         return None
 
