@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.almanac import Almanac, Why, World, quieted
+from runbook.almanac import Almanac, Why, World, exchanges, quieted
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config, environment, parse
 from runbook.day import DayFacts
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.overlay import Overlay
     from runbook.adapters.recorder import RecordedTicks
+    from runbook.adapters.relay import Relay
     from runbook.adapters.store import Store
+    from runbook.bot_feed import BotFeed
     from runbook.desk import TheDesk
     from runbook.engine import CalendarNews, Engine
     from runbook.follower import Follower, Sources
-    from runbook.monitor import Monitor
+    from runbook.monitor import Keeper, Monitor
     from runbook.outbox import Row
     from runbook.recon import PriceRanges, TradeLog
     from runbook.report import Report
@@ -235,6 +237,7 @@ class Daemon:
         self.almanac = almanac(config, self.store)
         self._steps = {job.name: load(job.run, config.site) for job in config.jobs}
         self._gateway: OpenAlgo | None = None
+        self._relay: Relay | None = None
         self._calendar_fault: CalendarNews | None = None
         self.engine: Engine
         self.monitor: Monitor
@@ -256,6 +259,7 @@ class Daemon:
                 books.desk.keep_config(self._config.hash, self._config.merged(), now)
             self._compose()
             if run:
+                self._open_relay()
                 self.engine.start(holder_is_dead=True)  # we hold the lock: whoever is in the lease is gone
                 if self._calendar_fault is not None:
                     self.engine.post(self._calendar_fault)
@@ -273,6 +277,7 @@ class Daemon:
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
             ("engine", self.engine.stop),
+            ("relay", lambda: self._relay.stop() if self._relay else None),
             ("gateway", lambda: self._gateway.close() if self._gateway else None),
             ("database", self.store.close),
             ("lock", self.lock.release),
@@ -314,15 +319,20 @@ class Daemon:
         config, clock, settings = self._config, self.clock, self._config.settings
         folder = config.database_path.parent
         self._gateway = gateway(config, clock)
+        ticks = stream(config, clock, orders="orders" in settings.feed.follow)
+        self._relay = relay = self._make_relay(ticks)
         calendar = self.almanac.calendar()
         channels = tuple(config.secrets.channels)
         self.teller = Teller(self.store, notifier(config), channels, clock, self._hooks.on_sent)
         policy = self._hooks.policy(policy_of(config))
         self.monitor = Monitor(
             FeedParts(
-                clock, stream(config, clock, orders="orders" in settings.feed.follow), self._gateway, policy,
+                clock, ticks, self._gateway, policy,
                 lambda session: Recorder(folder / "ticks", session.date), lambda news: self.engine.post(news),
-                settings.mode, self._hooks.say, self._quiet, lambda session: tidy_aside(folder / "ticks", session.date, settings.ticks.keep_sessions),
+                settings.mode, self._hooks.say, self._quiet,
+                lambda session: tidy_aside(folder / "ticks", session.date, settings.ticks.keep_sessions),
+                publish=relay.publish if relay else lambda _prices: None,
+                publish_status=relay.publish_status if relay else lambda _status: None,
             )
         )  # fmt: skip
         self.follower = Follower(
@@ -344,6 +354,35 @@ class Daemon:
                 self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
             )
         )  # fmt: skip
+
+    # -- the relay ---------------------------------------------------------------------------------------------------
+
+    def _make_relay(self, ticks: TickStream) -> Relay | None:
+        """The relay for the bot, where one is configured; it does not listen yet."""
+        from runbook.adapters.relay import Relay
+        from runbook.monitor import MOST_WATCHED
+
+        address, key = self._config.settings.feed.relay, self._config.secrets.api_key
+        if address is None or key is None:
+            return None
+        hurry = getattr(ticks, "hurry", None)
+        return Relay(
+            address, key, self.clock, lambda: self.monitor.view().state,
+            wanted=lambda new: self.monitor.follow(new, "a client of the relay asks for it"),
+            on_clients=lambda count: hurry and hurry(count > 0), most_symbols=MOST_WATCHED,
+        )  # fmt: skip
+
+    def _open_relay(self) -> None:
+        """Begin to serve the bot; a watch without its relay is better than none, and says so."""
+        if self._relay is None:
+            return
+        try:
+            self._relay.start()
+        except RunbookError as exc:
+            log.error("%s; runbook goes on without it%s", exc, f" ({exc.hint})" if exc.hint else "")
+            self._relay = None
+        else:
+            log.info("the relay serves the bot at ws://%s:%d", self._relay.host, self._relay.port)
 
     # -- what parts ask of each other ------------------------------------------------------------------------------
 
@@ -367,7 +406,10 @@ class Daemon:
                     for v in seen.instruments
                 },
             }  # fmt: skip
-        return {"feed": feed, "config": self._config.hash, "channels": list(self._config.secrets.channels)}
+        told: dict[str, Any] = {"feed": feed, "config": self._config.hash}
+        if self._config.settings.feed.relay is not None:
+            told["relay"] = {"clients": self._relay.clients} if self._relay else None  # None: it could not listen
+        return told | {"channels": list(self._config.secrets.channels)}
 
     def _report(self, session: Session) -> Report:
         from runbook.report import build
@@ -397,12 +439,87 @@ class Daemon:
         return [alert.title for alert in held if alert.rule != "broker.not_verified"]
 
 
+# -- the feed in a bot's own process ------------------------------------------------------------------------------------
+
+
+def open_feed(
+    *,
+    url: str,
+    api_key: str,
+    symbols: Sequence[str],
+    exchange: str = "NFO",
+    stream_url: str | None = None,
+    calendar: SessionCalendar | None = None,
+    cash: SessionCalendar | None = None,
+    site: Path | str | None = None,
+    record: Path | str | None = None,
+    policy: Policy | None = None,
+    clock: Clock | None = None,
+) -> BotFeed:
+    """The feed in the bot's own process, to be used in a `with`: no daemon, no ledger, and no file unless `record` names a folder.
+
+    `symbols` are written as in config.yaml, `exchange` names the timetable. Without a `calendar` it is computed from the
+    files that ship with runbook, and those in calendar/ of `site`, as the command line does: two or three seconds, in a
+    child process. `cash` is the calendar of the market under the derivatives, whose auction lets an index stand still.
+    Raises UsageError for what cannot be meant, CalendarError or ConfigError when no calendar can be had.
+    """
+    from runbook.adapters.openalgo import OpenAlgo
+    from runbook.adapters.ticks import OpenAlgoStream
+    from runbook.bot_feed import BotFeed, BotParts
+    from runbook.config import derived_stream
+    from runbook.errors import UsageError
+    from runbook.fault import Unfit
+    from runbook.monitor import FeedParts, Monitor, NoKeeper
+    from runbook.symbols import parse_symbol
+
+    if not api_key.strip():
+        raise UsageError("the API key is empty", hint="copy it from OpenAlgo's API Key page")
+    if isinstance(symbols, str) or not symbols:
+        raise UsageError("no list of symbols", hint='give one, such as ["NIFTY", "NIFTY:fut"]')
+    try:
+        parsed = tuple(dict.fromkeys(parse_symbol(symbol) for symbol in symbols))
+    except Unfit as exc:
+        raise UsageError(str(exc)) from exc
+    clock = clock or SystemClock()
+    gateway = OpenAlgo(url, api_key, clock)
+    ticks = OpenAlgoStream(stream_url or derived_stream(url), api_key, clock)
+    if calendar is None:
+        known = _calendars(exchange, None if site is None else Path(site), clock.now())
+        calendar, cash = known[0], cash or known[1]
+
+    def keeper(session: Session) -> Keeper:
+        from runbook.adapters.recorder import Recorder
+
+        return NoKeeper() if record is None else Recorder(Path(record), session.date)
+
+    def monitor(feed: BotFeed) -> Monitor:
+        return Monitor(
+            FeedParts(
+                clock, ticks, gateway, policy or replace(Policy(), bot_served=True), keeper, lambda _news: None, "bot",
+                quiet=lambda now, watched: quieted(cash, now, watched), publish=feed.hand_on, publish_status=feed.stands,
+            )
+        )  # fmt: skip
+
+    return BotFeed(BotParts(clock, gateway, parsed, calendar, monitor, gateway.close))
+
+
+def _calendars(exchange: str, site: Path | None, now: datetime) -> tuple[SessionCalendar, SessionCalendar | None]:
+    """(the calendar of `exchange`, that of the cash market under it if it is another one), of this year and the next."""
+    from runbook.adapters.exchange import refresh
+    from runbook.adapters.files import shipped_calendar
+
+    names, own = exchanges(exchange), None if site is None else site / "calendar"
+    first, last, horizon = date(now.year - 1, 12, 1), date(now.year + 1, 12, 31), date(now.year, 12, 31)
+    found = refresh(shipped_calendar(), own, names, first, last, horizon=horizon).calendars
+    return found[exchange], found[names[1]] if len(names) > 1 else None
+
+
 def policy_of(config: Config) -> Policy:
     """The feed's figures as the site wants them."""
     feed = config.settings.feed
     return replace(
         Policy(), detect=feed.detect, warn_after=feed.warn_after.total_seconds(), fallback_after=feed.fallback_after.total_seconds(),
-        poll_every=feed.poll_every.total_seconds(), bot_served=feed.bot_served,
+        poll_every=feed.poll_every.total_seconds(), bot_served=feed.bot_served or feed.relay is not None,
         rest_max_per_hour=config.settings.rest.max_per_hour,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from runbook.day import FeedChange
 from runbook.engine import FeedNews, FeedTotals
 from runbook.errors import RunbookError
 from runbook.feed import actions as act
-from runbook.feed import events, judging, lines, machine, polling
+from runbook.feed import events, judging, lines, machine, polling, price
 from runbook.feed.policy import Policy
 from runbook.feed.state import State, initial, source
 from runbook.feed.table import Mode
@@ -54,6 +54,20 @@ class Keeper(Protocol):
     def close(self, timeout: float = 5.0) -> bool: ...
 
 
+class NoKeeper:
+    """A Keeper that keeps nothing: for who asked for no files."""
+
+    dropped = 0
+    written = 0
+    fault: str | None = None
+
+    def record(self, source: Source, value: Tick | Quote, received_at: datetime) -> bool:  # noqa: ARG002
+        return True
+
+    def close(self, timeout: float = 5.0) -> bool:  # noqa: ARG002
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class FeedParts:
     """What the monitor is made of; `app` puts it together. `quiet` names what promises no ticks at an instant."""
@@ -68,6 +82,8 @@ class FeedParts:
     say: Callable[[str], None] = log.info
     quiet: Callable[[datetime, Sequence[Instrument]], frozenset[Instrument]] = lambda _now, _all: frozenset()
     over: Callable[[Session], object] = lambda _session: None  # called once when a session has ended by itself
+    publish: Callable[[Sequence[price.Price]], None] = lambda _prices: None  # what may be handed on; must not block
+    publish_status: Callable[[price.FeedStatus], None] = lambda _status: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +188,9 @@ class _Watch:
         self._printed = {i: lines.Printed() for i in self.state.watched}
         self._sampled: datetime | None = None
         self._hop: Hop | None = None  # the broken one that was told last
+        self._published: tuple[Mode, Source | None, tuple[Instrument, ...]] | None = None
+        self._reason = "the feed is being started"  # of the latest change of mode
+        self._broker: str | None = None
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     @property
@@ -266,11 +285,27 @@ class _Watch:
                     self._keeper.record(Source.REST_POLLING, quote, self._wall(at))
             case events.OrderSeen(generation, instrument) if generation == self.state.link.generation:
                 self._follow(_Follow((instrument,), "an order was seen"))
+            case events.Connected(_, broker):
+                self._broker = broker or None
             case _:
                 pass
-        self._apply(machine.step(self.state, event, clock.monotonic(), self._p.policy))
+        before = self.state
+        self._apply(machine.step(before, event, clock.monotonic(), self._p.policy))
+        self._publish(before, event)
         if isinstance(event, events.Garbage) and self.state.counts.garbage in (1, 10, 100, 1000):
             log.warning("frame %d that is no tick: %s", self.state.counts.garbage, event.what)
+
+    def _publish(self, before: State, event: events.Event) -> None:
+        """Hand on the prices of the side that is trusted now, after the event."""
+        match event:
+            case events.TickReceived(generation, tick, at):
+                prices = price.of_ticks(before, self.state, generation, (tick,), at, self._wall)
+            case events.Polled(_, at):
+                prices = price.of_poll(self.state, at, self._wall)
+            case _:
+                return
+        if prices:
+            self._p.publish(prices)
 
     def _follow(self, wanted: _Follow) -> None:
         room = MOST_WATCHED - len(self.state.watched)
@@ -311,6 +346,12 @@ class _Watch:
         self.state, wanted = answer
         for action in wanted:
             self._perform(action)
+        stands = self.state.mode, source(self.state), self.state.link.refused
+        if stands != self._published:
+            self._published = stands
+            mode, where, refused = stands
+            now = self._p.clock.now()
+            self._p.publish_status(price.FeedStatus(mode, where, now, self._reason, self._broker, refused))
 
     def _perform(self, action: act.Action) -> None:
         match action:
@@ -380,6 +421,7 @@ class _Watch:
 
     def _announce(self, t: act.Transition) -> None:
         at = self._wall(t.at)
+        self._reason = t.reason
         level = logging.INFO if t.after in (Mode.LIVE, Mode.ARMED, Mode.OFF) else logging.WARNING
         log.log(level, "feed %s -> %s: %s", t.before, t.after, t.reason)
         before, after = _WORDS.get(t.before, FeedWord.LIVE), _WORDS.get(t.after, FeedWord.LIVE)
