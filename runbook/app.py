@@ -25,18 +25,22 @@ from runbook.ports import Notifier, TickStream
 from runbook.session import Session, SessionCalendar
 
 if TYPE_CHECKING:
+    from runbook.adapters.botwatch import BotWatch
     from runbook.adapters.exchange import Refreshed
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.overlay import Overlay
+    from runbook.adapters.pulsefile import PulseFile
     from runbook.adapters.store import Store
     from runbook.desk import TheDesk
-    from runbook.engine import CalendarNews, Engine
+    from runbook.doctor import Knock
+    from runbook.engine import CalendarNews, Engine, FeedNews, FeedTotals
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.recon import PriceRanges, TradeLog
     from runbook.report import Report
     from runbook.run import Run
     from runbook.teller import Teller
+    from runbook.vigil import Vigil
     from runbook.yearlist import Listed
 
 log = logging.getLogger(__name__)
@@ -174,18 +178,42 @@ def day_facts(store: Store, calendar: SessionCalendar, day: date) -> DayFacts:
 # -- the gateway --------------------------------------------------------------------------------------------------------
 
 
-def gateway(config: Config, clock: Clock) -> OpenAlgo:
+def gateway(config: Config, clock: Clock, *, read_timeout: float = 8.0) -> OpenAlgo:
     from runbook.adapters.openalgo import OpenAlgo
 
     assert config.secrets.api_key is not None  # need_secrets was asked before
-    return OpenAlgo(config.settings.openalgo.url, config.secrets.api_key, clock)
+    return OpenAlgo(config.settings.openalgo.url, config.secrets.api_key, clock, read_timeout=read_timeout)
 
 
-def stream(config: Config, clock: Clock) -> TickStream:
-    from runbook.adapters.ticks import OpenAlgoStream
+def stream(config: Config, clock: Clock, *, often: bool = False) -> TickStream:
+    """A stream of its own; `often` pings so that a look of a few seconds can say whether pings are answered."""
+    from runbook.adapters.ticks import OpenAlgoStream, Patience
 
     assert config.secrets.api_key is not None
-    return OpenAlgoStream(config.stream_url, config.secrets.api_key, clock)
+    patience = Patience(connect=3.0, reply=6.0, ping_every=1.5, pong_within=2.0) if often else Patience()
+    return OpenAlgoStream(config.stream_url, config.secrets.api_key, clock, patience)
+
+
+def knock(url: str) -> Knock:
+    """A bare TCP connection to the address, closed again."""
+    from runbook.adapters.knock import knock
+
+    return knock(url)
+
+
+def bot_watch(config: Config, clock: Clock) -> BotWatch:
+    """The eye on the bot; its `declared` says whether there is anything to look at."""
+    from runbook.adapters.botwatch import BotWatch
+
+    bot = config.settings.bot
+    return BotWatch(clock, config.site, ticks=bot.ticks, heartbeat=bot.heartbeat, log=bot.log)
+
+
+def pulse_file(config: Config) -> PulseFile:
+    """The daemon's second-by-second word, beside the database."""
+    from runbook.adapters.pulsefile import PulseFile
+
+    return PulseFile(config.database_path)
 
 
 def notifier(config: Config) -> Notifier:
@@ -215,6 +243,7 @@ class Hooks:
     on_run: Callable[[Run], None] = lambda _run: None
     on_sent: Callable[[Row], None] = lambda _row: None
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
+    log: Path | None = None  # the file this process logs to, so that others can name it
 
 
 class Daemon:
@@ -238,6 +267,7 @@ class Daemon:
         self.monitor: Monitor
         self.teller: Teller
         self.desk: TheDesk
+        self.vigil: Vigil
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -257,6 +287,7 @@ class Daemon:
                 if self._calendar_fault is not None:
                     self.engine.post(self._calendar_fault)
                 self.almanac.calendar()
+                self.vigil.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
         except BaseException:
@@ -266,10 +297,12 @@ class Daemon:
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         parts: list[tuple[str, Callable[[], object]]] = [
+            ("vigil", self.vigil.stop),
             ("feed", self.monitor.stop),
             ("engine", self.engine.stop),
             ("gateway", lambda: self._gateway.close() if self._gateway else None),
             ("database", self.store.close),
+            ("pulse", pulse_file(self._config).remove),
             ("lock", self.lock.release),
         ]
         for name, end in parts:
@@ -314,7 +347,7 @@ class Daemon:
         self.monitor = Monitor(
             FeedParts(
                 clock, stream(config, clock), self._gateway, policy,
-                lambda session: Recorder(folder / "ticks", session.date), lambda news: self.engine.post(news),
+                lambda session: Recorder(folder / "ticks", session.date), self._post,
                 settings.mode, self._hooks.say, self._quiet,
             )
         )  # fmt: skip
@@ -334,7 +367,25 @@ class Daemon:
             )
         )  # fmt: skip
 
+        self.vigil = self._vigil()
+
+    def _vigil(self) -> Vigil:
+        from runbook.vigil import Vigil, VigilParts
+
+        config, watch = self._config, bot_watch(self._config, self.clock)
+        return Vigil(
+            VigilParts(
+                self.clock, self.monitor, pulse_file(config).write, watch.look if watch.declared else None,
+                self.almanac.calendar, self.engine.post, config.settings.mode, config.settings.rest.max_per_hour,
+                os.getpid(), str(self._hooks.log.resolve()) if self._hooks.log else None,
+            )
+        )  # fmt: skip
+
     # -- what parts ask of each other ------------------------------------------------------------------------------
+
+    def _post(self, news: FeedNews | FeedTotals) -> None:
+        self.vigil.hear(news)
+        self.engine.post(news)
 
     def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
         return quieted(self.almanac.cash(), now, watched)
@@ -356,7 +407,10 @@ class Daemon:
                     for v in seen.instruments
                 },
             }  # fmt: skip
-        return {"feed": feed, "config": self._config.hash, "channels": list(self._config.secrets.channels)}
+        said = {"feed": feed, "config": self._config.hash, "channels": list(self._config.secrets.channels)}
+        if (bot := self.vigil.judged) is not None:
+            said["bot"] = {"health": str(bot.health), "reason": bot.reason, "action": bot.action}
+        return said
 
     def _report(self, session: Session) -> Report:
         from runbook.report import build

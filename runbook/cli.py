@@ -21,7 +21,7 @@ a first day:
   runbook rehearse                 watch a short trading day go wrong and right again, on loopback
   runbook init my-site             write a site: config.yaml, jobs/, calendar/
   runbook config check             every fault of the site at once
-  runbook doctor                   the ladder to the broker, rung by rung, now
+  runbook doctor                   every hop from runbook to the bot, now
   runbook serve                    run; beside it: status, plan, report, history
 """
 
@@ -96,7 +96,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("job", metavar="STEP", help="a name under `jobs:`")
     one.add_argument("--date", type=_day, metavar="D", help="default: today")
     json_too(one)
-    one = add("doctor", "run:doctor", "climb the ladder to the broker now; read-only, safe against bans")
+    one = add("doctor", "doctor:doctor", "every hop from runbook to the bot, now; read-only, safe against bans")
+    one.add_argument("--probe", action="store_true", help="open a stream of its own although a daemon watches one")
     json_too(one)
     one = add("serve", "run:serve", "run the daemon until SIGTERM or Ctrl-C")
     one.add_argument("--log", type=Path, metavar="FILE", help="log to this file too")

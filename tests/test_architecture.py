@@ -35,6 +35,7 @@ SHELL = (
     "almanac.py",
     "engine/",
     "monitor.py",
+    "vigil.py",
     "teller.py",
     "desk.py",
     "probe.py",
@@ -43,7 +44,7 @@ SHELL = (
     "commands/",
     "rehearsal/",
 )
-MAY_IMPORT_DOORS = ("app.py", "commands/run.py")
+MAY_IMPORT_DOORS = ("app.py", "commands/run.py", "commands/doctor.py")
 LIGHT = {
     "pandas",
     "apscheduler",
