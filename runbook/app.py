@@ -216,6 +216,13 @@ def pulse_file(config: Config) -> PulseFile:
     return PulseFile(config.database_path)
 
 
+def locked(config: Config) -> bool:
+    """True when some process holds the daemon's lock on this database now."""
+    from runbook.adapters.lock import DatabaseLock
+
+    return DatabaseLock(config.database_path).held()
+
+
 def notifier(config: Config) -> Notifier:
     from runbook.adapters.notify import ChildNotifier
 

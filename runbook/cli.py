@@ -99,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     one = add("doctor", "doctor:doctor", "every hop from runbook to the bot, now; read-only, safe against bans")
     one.add_argument("--probe", action="store_true", help="open a stream of its own although a daemon watches one")
     json_too(one)
+    _feed(add)
     one = add("serve", "run:serve", "run the daemon until SIGTERM or Ctrl-C")
     one.add_argument("--log", type=Path, metavar="FILE", help="log to this file too")
     one = add("run", "run:run", "run one job now: by the live daemon, or here without one")
@@ -183,6 +184,17 @@ def _calendar(
     )
     one.add_argument("--yes", action="store_true", help="write without asking")
     action("schema", "calendars:schema", "the format of calendar/*.yaml as JSON Schema, for editors")
+
+
+def _feed(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """`runbook feed ...`: the feed beside the daemon that watches it."""
+    actions = add("feed", "watch:watch", "the feed as the daemon sees it").add_subparsers(
+        dest="action", metavar="ACTION", required=True
+    )
+    text = "a live view in the terminal: hops, mode, source, rates and ages; Ctrl-C ends it"
+    one = actions.add_parser("watch", help=text, description=text)
+    one.set_defaults(handler="watch:watch")
+    one.add_argument("--once", action="store_true", help="one view; exit 0 well, 1 not, 3 no daemon")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

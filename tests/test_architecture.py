@@ -44,7 +44,7 @@ SHELL = (
     "commands/",
     "rehearsal/",
 )
-MAY_IMPORT_DOORS = ("app.py", "commands/run.py", "commands/doctor.py")
+MAY_IMPORT_DOORS = ("app.py", "commands/run.py")
 LIGHT = {
     "pandas",
     "apscheduler",

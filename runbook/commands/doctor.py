@@ -83,10 +83,8 @@ class _Site:
         self.today = now.astimezone(self._calendar.zone if self._calendar else INDIA).date()
 
     def _read(self) -> Daemon:
-        from runbook.adapters.lock import DatabaseLock
-
         config, now = self._config, self._clock.now()
-        locked = DatabaseLock(config.database_path).held()
+        locked = app.locked(config)
         pulse = self.pulse()
         age = pulse.age if pulse else None
         store = app.open_store(config, busy_seconds=5)
@@ -112,7 +110,7 @@ class _Site:
         # a lease that was given back ends at the instant it was last renewed or later, never a whole term ahead of it
         return Daemon(
             "", "", locked, lease.pid, beat if age is None else min(age, beat), not locked and _kept(lease.renewed, lease.expires),
-            lease.renewed, bool(pulse and pulse.fresh and pulse.feed.get("running")),
+            lease.renewed, bool(locked and pulse and pulse.fresh and pulse.feed.get("running")),
         )  # fmt: skip
 
     def daemon(self) -> Daemon:
@@ -157,7 +155,7 @@ class _Site:
     def judged(self) -> Judged | None:
         """The daemon's word on the bot."""
         pulse = self.pulse()
-        held = pulse.told.get("bot") if pulse and pulse.fresh else None
+        held = pulse.told.get("bot") if pulse and pulse.fresh and self._daemon.locked else None
         if not isinstance(held, dict) or held.get("health") not in list(Health):
             return None
         return Judged(Health(held["health"]), str(held.get("reason")), str(held.get("action") or ""))
