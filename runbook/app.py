@@ -27,6 +27,7 @@ from runbook.session import Session, SessionCalendar
 if TYPE_CHECKING:
     from runbook.adapters.botwatch import BotWatch
     from runbook.adapters.exchange import Refreshed
+    from runbook.adapters.host import Host
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.overlay import Overlay
     from runbook.adapters.pulsefile import PulseFile
@@ -214,6 +215,32 @@ def pulse_file(config: Config) -> PulseFile:
     from runbook.adapters.pulsefile import PulseFile
 
     return PulseFile(config.database_path)
+
+
+def host(where: str) -> Host:
+    """Commands on this host ("") or on another through ssh, of the allow-list only."""
+    from runbook.adapters.host import Host
+
+    return Host(where)
+
+
+def bundle_target(file: Path) -> None:
+    """Refuse a bundle that could not be written."""
+    from runbook.adapters.bundle import free
+
+    free(file)
+
+
+def write_bundle(file: Path, texts: Mapping[str, str], now: datetime) -> None:
+    from runbook.adapters.bundle import pack
+
+    pack(file, texts, now)
+
+
+def log_tail(file: Path, lines: int) -> str:
+    from runbook.adapters.bundle import tail
+
+    return tail(file, lines)
 
 
 def locked(config: Config) -> bool:

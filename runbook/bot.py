@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from runbook.feed.verdict import Health
-from runbook.spans import span
+from runbook.spans import ago, span
 
 DEAF = 90.0  # seconds without growth while ticks flow
 ON_REST = 300.0  # seconds on REST while our own socket ticks: the guide's five minutes
@@ -156,9 +156,9 @@ def _judge_track(
         unknown.append(f"its {name} was never seen ({track.fault or 'nothing there'})")
         return
     age = now - track.changed_at
-    does = "answers" if name == "heartbeat" else "grows"
+    did = "answered" if name == "heartbeat" else "grew"
     if age < DEAF and not track.fault:
-        fine.append(f"its {name} {does}, {span(age)} ago" if age >= 1 else f"its {name} {does}")
+        fine.append(f"its {name} last {did} {ago(age)}")
         return
     why = f" ({track.fault})" if track.fault else ""
     if not feed.flows:

@@ -98,6 +98,17 @@ def parser() -> argparse.ArgumentParser:
     json_too(one)
     one = add("doctor", "doctor:doctor", "every hop from runbook to the bot, now; read-only, safe against bans")
     one.add_argument("--probe", action="store_true", help="open a stream of its own although a daemon watches one")
+    one.add_argument(
+        "--host",
+        nargs="?",
+        const="",
+        metavar="USER@HOST",
+        help="look at OpenAlgo's host too: here, or there through ssh",
+    )
+    one.add_argument("--bundle", type=Path, metavar="FILE.zip", help="pack it all for support, without a secret")
+    one.add_argument(
+        "--log", type=Path, metavar="FILE", help="with --bundle: the daemon's log (default: the one it names)"
+    )
     json_too(one)
     _feed(add)
     one = add("serve", "run:serve", "run the daemon until SIGTERM or Ctrl-C")

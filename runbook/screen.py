@@ -88,9 +88,9 @@ def _state(feed: Mapping[str, Any], *, colour: bool, width: int) -> Iterator[str
 def _count(feed: Mapping[str, Any]) -> str:
     rate = f"{feed.get('rate') or 0:.1f} ticks/s"
     outage = "" if not feed.get("outage") else f" (number {feed['outage']} is open)"
-    polls = f"poll each {feed['poll_interval']:g} s" if feed.get("poll_interval") else "not polling"
-    left = feed.get("calls_left")
-    budget = "" if left is None else f", {left} calls free of {feed.get('calls_max')}/h"
+    polls = f"each {feed['poll_interval']:g} s" if feed.get("poll_interval") else "not polled"
+    left = feed.get("calls_left")  # what may be asked ahead of pace: a fifth of the hour's figure at most
+    budget = "" if left is None else f" ({left} calls ahead)"
     return f"{rate}   outages {feed.get('outages', 0)}{outage}   REST {polls}{budget}"
 
 
@@ -162,7 +162,7 @@ def _derived(pulse: Pulse) -> dict[Hop, Rung]:
         return {hop: Rung(hop, Health.NOT_DUE, "the feed is not being watched now") for hop in hops}
     made = [_proxy(feed, link), _adapter(feed, link)]
     silence = f"silent for {span(feed.get('silence') or 0)}"
-    hint = str(feed.get("hint") or "")
+    hint = str(feed.get("advice") or "")
     stream = {
         "LIVE": (Health.OK, f"{feed.get('rate') or 0:.1f} ticks/s"),
         "OFF": (Health.NOT_DUE, f"phase {pulse.told.get('phase')}"),

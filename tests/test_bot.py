@@ -33,7 +33,7 @@ def says(at: float, source: str, mark: str = "1", spans: float = 0.0) -> Look:
 
 def test_a_bot_whose_tick_file_grows_reads():
     found = judged(after(ticks(1000), ticks(1010, "b")), 1012)
-    assert found == Judged(Health.OK, "its tick file grows, 2s ago")
+    assert found == Judged(Health.OK, "its tick file last grew 2s ago")
 
 
 def test_a_tick_file_that_stands_still_for_ninety_seconds_while_ticks_flow_means_a_deaf_bot():

@@ -57,16 +57,16 @@ def shown(made: Pulse | None, *, locked: bool = True, colour: bool = False) -> s
 
 
 def test_a_healthy_feed_on_one_screen():
-    made = pulse(word(bot=Judged(Health.OK, "its tick file grows, 2s ago")))
+    made = pulse(word(bot=Judged(Health.OK, "its tick file last grew 2s ago")))
     text = shown(made)
     for words in (
         "Mon 23 Nov 11:02:07 IST   local_paper   pid 4711",
         "LIVE for 1m40s: ticks on the socket   prices from: WEBSOCKET",
-        "3.2 ticks/s   outages 0   REST not polling, 400 calls free of 2000/h",
+        "3.2 ticks/s   outages 0   REST not polled (400 calls ahead)",
         "last change 09:22:13  PROBATION -> LIVE: probation held for 30 s",
         "H0 runbook itself                ok     pulse 0.4 s old",
         "H3 the broker's ticks            ok     3.2 ticks/s",
-        "H6 your bot                      ok     its tick file grows, 2s ago",
+        "H6 your bot                      ok     its tick file last grew 2s ago",
     ):
         assert words in text, text
     (row,) = [line for line in text.splitlines() if line.startswith("NIFTY ")]

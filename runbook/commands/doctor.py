@@ -10,21 +10,26 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
-from runbook import app
+from runbook import app, host
 from runbook.bot import Judged
 from runbook.budget import Budget
 from runbook.clock import Clock, SystemClock
 from runbook.commands.run import ready
+from runbook.commands.support import texts
 from runbook.config import Config
 from runbook.doctor import Daemon, Line, StreamSeen, as_json, examine, render
 from runbook.doctor.seen import Market
 from runbook.doctor.walk import SECONDS, Orders, Tools, walk
-from runbook.errors import CalendarError, RunbookError, StoreError
+from runbook.errors import CalendarError, RunbookError, StoreError, UsageError
+from runbook.fault import Unfit
 from runbook.feed.state import canaries
 from runbook.feed.verdict import Health
+from runbook.host import target
 from runbook.market import Instrument, Tick
 from runbook.pulse import Pulse, heard
+from runbook.redact import Redactor, careful
 from runbook.report.layout import clock as clock_words
 from runbook.report.layout import plain
 from runbook.session import ASSUMED, INDIA, DayStatus, PhaseName, SessionCalendar
@@ -38,6 +43,13 @@ _PHASES = {
 
 def doctor(args: argparse.Namespace) -> int:
     """Walk all hops and say which is broken; exit 0 healthy, 1 not."""
+    if args.bundle is not None:
+        app.bundle_target(args.bundle)
+    if args.host is not None:
+        try:
+            target(args.host)
+        except Unfit as exc:
+            raise UsageError(str(exc)) from exc
     config = ready(args)
     clock = SystemClock()
     site = _Site(config, clock)
@@ -62,12 +74,37 @@ def doctor(args: argparse.Namespace) -> int:
         "url": config.settings.openalgo.url,
         "mode": str(config.settings.mode),
     }
+    hosted = _host(config, args.host) if args.host is not None else None
+    if hosted is not None:
+        told["host"] = host.as_json(hosted)
     if args.json:
         print(json.dumps(told, indent=1))
     else:
         print(f"{config.settings.openalgo.url}, mode {config.settings.mode}, {seen.market.words}\n")
         print(render(found, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        if hosted is not None:
+            print("\n" + "\n".join(host.render(hosted)))
+    if args.bundle is not None:
+        pulse = site.pulse()
+        named = pulse.told.get("log") if pulse else None
+        log = args.log or (Path(str(named)) if named else None)
+        app.write_bundle(args.bundle, texts(config, told, log), clock.now().astimezone())
+        print(f"packed into {args.bundle}: look through it before you hand it on", file=sys.stderr)
     return 0 if found.verdict.healthy else 1
+
+
+def _host(config: Config, where: str) -> host.HostSeen:
+    """What the guide's first five steps look at by hand, read-only."""
+    settings, asked = config.settings, app.host(where)
+    redact = careful(Redactor(config.secrets.values()))
+    url = settings.openalgo.url
+    # behind nginx the page has a socket file, and only the stream's own port is seen
+    ports = (443, 8765) if url.startswith("https:") else host.ports_of(url, config.stream_url)
+    looks = [
+        host.read(command, asked.run(command), ports, redact, settings.openalgo.unit)
+        for command in host.commands(settings.openalgo.unit, settings.bot.unit)
+    ]
+    return host.HostSeen(where, tuple(looks))
 
 
 class _Site:
