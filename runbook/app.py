@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.overlay import Overlay
     from runbook.adapters.pulsefile import PulseFile
+    from runbook.adapters.recorder import RecordedTicks
     from runbook.adapters.store import Store
     from runbook.desk import TheDesk
     from runbook.doctor import Knock
@@ -382,7 +384,7 @@ class Daemon:
             FeedParts(
                 clock, stream(config, clock), self._gateway, policy,
                 lambda session: Recorder(folder / "ticks", session.date), self._post,
-                settings.mode, self._hooks.say, self._quiet,
+                settings.mode, self._hooks.say, self._quiet, lambda session: self._put_by(folder / "ticks", session),
             )
         )  # fmt: skip
         self.desk = TheDesk(
@@ -423,6 +425,18 @@ class Daemon:
 
     def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
         return quieted(self.almanac.cash(), now, watched)
+
+    def _put_by(self, folder: Path, session: Session) -> None:
+        """Pack the ticks of sessions before this one, and let the oldest go; in a thread, since sixty files may wait."""
+        from runbook.adapters.recorder import tidy
+
+        def work() -> None:
+            try:
+                tidy(folder, session.date, self._config.settings.ticks.keep_sessions)
+            except OSError as exc:
+                log.error("recorded ticks could not be tidied: %s", exc)
+
+        threading.Thread(target=work, name="tidy-ticks", daemon=True).start()
 
     def _state(self) -> Mapping[str, Any]:
         from runbook.feed.view import view
@@ -478,7 +492,7 @@ def policy_of(config: Config) -> Policy:
     """The feed's figures as the site wants them."""
     feed = config.settings.feed
     return replace(
-        Policy(), warn_after=feed.warn_after.total_seconds(), fallback_after=feed.fallback_after.total_seconds(),
+        Policy(), detect=feed.detect, warn_after=feed.warn_after.total_seconds(), fallback_after=feed.fallback_after.total_seconds(),
         poll_every=feed.poll_every.total_seconds(), bot_served=feed.bot_served,
         rest_max_per_hour=config.settings.rest.max_per_hour,
     )  # fmt: skip
@@ -495,6 +509,20 @@ def read_bot_trades(config: Config, day: date) -> TradeLog | None:
         trades.files, day, format=trades.format, fields=trades.fields, zone=trades.zone, trust={"time": trades.trust["time"]} if "time" in trades.trust else None,
         root=config.site,
     )  # fmt: skip
+
+
+def recorded_sessions(config: Config) -> list[date]:
+    """The sessions whose ticks are kept, the oldest first."""
+    from runbook.adapters.recorder import recorded_days
+
+    return recorded_days(config.database_path.parent / "ticks")
+
+
+def open_record(config: Config, day: date) -> RecordedTicks | None:
+    """The ticks of a session; None when there are none. Raises StoreError for a file that cannot be read."""
+    from runbook.adapters.recorder import RecordedTicks
+
+    return RecordedTicks.open(config.database_path.parent / "ticks", day)
 
 
 def recorded_ticks(folder: Path, day: date) -> PriceRanges | None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from runbook.alert import FeedMoved, FeedWord
+from runbook.alert import FeedMoved, FeedWord, SymbolStale
 from runbook.budget import Budget
 from runbook.clock import Clock
 from runbook.day import FeedChange
@@ -28,6 +28,7 @@ from runbook.session import ASSUMED, PhaseName, Session
 log = logging.getLogger(__name__)
 
 EVALUATE = 1.0  # seconds
+MOST_WATCHED = 50  # one multiquotes call reads as many
 _MARKET_SHOWS = 20  # ticks of one instrument: more than subscriptions bring as snapshots
 POLL_BUDGET = 8.0  # real seconds for one multiquotes call
 LINGER = timedelta(minutes=2)  # after the close, before the socket is given back
@@ -35,6 +36,7 @@ _WORDS = {
     Mode.FALLBACK: FeedWord.FALLBACK,
     Mode.PROBATION: FeedWord.PROBATION,
     Mode.BLIND: FeedWord.BLIND,
+    Mode.MARKET_SILENT: FeedWord.SILENT,
     Mode.OFF: FeedWord.OFF,
 }
 
@@ -63,11 +65,18 @@ class FeedParts:
     mode: str
     say: Callable[[str], None] = log.info
     quiet: Callable[[datetime, Sequence[Instrument]], frozenset[Instrument]] = lambda _now, _all: frozenset()
+    over: Callable[[Session], None] = lambda _session: None  # called once when a session has ended by itself
 
 
 @dataclass(frozen=True, slots=True)
 class _Reconnect:
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Follow:
+    instruments: tuple[Instrument, ...]
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,12 @@ class Monitor:
         if held is not None and held.alive:
             held.reconnect(reason)
 
+    def follow(self, instruments: Sequence[Instrument], why: str) -> None:
+        """Watch these as well until the session ends; without a running watch nothing happens."""
+        held = self._watch
+        if held is not None and held.alive and instruments:
+            held.follow(instruments, why)
+
     def stop(self) -> None:
         with self._lock:
             if self._watch is not None:
@@ -137,7 +152,7 @@ class _Watch:
         self._p = parts
         self.session = session
         self.state = initial(instruments, parts.policy, generation)
-        self._inbox: queue.SimpleQueue[events.Event | _Reconnect] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[events.Event | _Reconnect | _Follow] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keeper = parts.recorder(session)
         self._poller: _Poller | None = None
@@ -154,6 +169,9 @@ class _Watch:
 
     def reconnect(self, reason: str) -> None:
         self._inbox.put(_Reconnect(reason))
+
+    def follow(self, instruments: Sequence[Instrument], why: str) -> None:
+        self._inbox.put(_Follow(tuple(instruments), why))
 
     def stop(self) -> None:
         self._stop.set()
@@ -207,10 +225,13 @@ class _Watch:
     def _shown(self) -> bool:
         return max((clock.ticks for clock in self.state.ticks.values()), default=0) >= _MARKET_SHOWS
 
-    def _take(self, event: events.Event | _Reconnect) -> None:
+    def _take(self, event: events.Event | _Reconnect | _Follow) -> None:
         clock = self._p.clock
         if isinstance(event, _Reconnect):
             self._apply(machine.start(self.state, clock.monotonic(), event.reason))
+            return
+        if isinstance(event, _Follow):
+            self._follow(event)
             return
         match event:
             case events.TickReceived(generation, tick, at) if generation == self.state.link.generation:
@@ -224,6 +245,22 @@ class _Watch:
         if isinstance(event, events.Garbage) and self.state.counts.garbage in (1, 10, 100, 1000):
             log.warning("frame %d that is no tick: %s", self.state.counts.garbage, event.what)
 
+    def _follow(self, wanted: _Follow) -> None:
+        room = MOST_WATCHED - len(self.state.watched)
+        new = [i for i in dict.fromkeys(wanted.instruments) if i not in self.state.ticks]
+        if new[room:]:
+            log.warning(
+                "%d instruments are watched, which is all one REST call can read: not %s",
+                MOST_WATCHED,
+                watched(new[room:]),
+            )
+        if new[:room]:
+            log.info("watching %s as well: %s", watched(new[:room]), wanted.why)
+            self._printed |= {i: lines.Printed() for i in new[:room]}
+            self._apply(machine.follow(self.state, new[:room]))
+            if self._poller is not None:
+                self._poller.also(self.state.watched)
+
     def _wall(self, at: float) -> datetime:
         return self._p.clock.now() - timedelta(seconds=self._p.clock.monotonic() - at)
 
@@ -235,6 +272,8 @@ class _Watch:
         if not self._keeper.close():
             log.error("some ticks could not be written: %s", self._keeper.fault or "the recorder did not end in time")
         self._p.post(FeedTotals(self.session.date, minute, self._totals()))
+        if not self._stop.is_set():
+            self._p.over(self.session)
 
     def _totals(self) -> Mapping[str, Any]:
         return totals(self.state) | {"recorded": self._keeper.written, "not_recorded": self._keeper.dropped}
@@ -251,13 +290,19 @@ class _Watch:
             case act.Connect(generation, reason):
                 log.info("connection %d: %s", generation, reason)
                 self._p.stream.connect(generation, self.state.watched, self._inbox.put)
-            case act.Resubscribe(reason):
-                log.info("authenticate and subscribe again: %s", reason)
-                self._p.stream.resubscribe()
+            case act.Resubscribe(reason, authenticate):
+                log.info("%s again: %s", "authenticate and subscribe" if authenticate else "subscribe", reason)
+                self._p.stream.resubscribe(authenticate=authenticate)
+            case act.Follow(instruments):
+                self._p.stream.follow(instruments)
             case act.CloseStream():
                 self._p.stream.drop()  # a half-dead link takes seconds to close; the loop must not
             case act.VerifyBroker():
                 threading.Thread(target=self._verify, name="feed-verify", daemon=True).start()
+            case act.ProbeCanaries(instruments):
+                threading.Thread(target=self._probe, args=(instruments,), name="feed-probe", daemon=True).start()
+            case act.AskCandle(instrument):
+                threading.Thread(target=self._candle, args=(instrument,), name="feed-candle", daemon=True).start()
             case act.StartPolling(interval):
                 self._poller = _Poller(self._p, self.state.watched, interval, self._inbox.put)
                 self._poller.start()
@@ -272,6 +317,8 @@ class _Watch:
                 log.warning("%s", text)
             case act.Paused(seconds):
                 log.warning("runbook itself did not run for %.0f s; the feed is not blamed for them", seconds)
+            case act.SymbolTurned():
+                self._symbol(action)
             case act.Announce(transition):
                 self._announce(transition)
 
@@ -285,6 +332,25 @@ class _Watch:
             ok, reason = False, f"{exc}" + (f"; {exc.hint}" if exc.hint else "")
         self._inbox.put(events.BrokerChecked(ok, reason, clock.monotonic()))
 
+    def _probe(self, instruments: tuple[Instrument, ...]) -> None:
+        clock = self._p.clock
+        try:
+            quotes, faults = self._p.gateway.quotes(instruments, Budget(POLL_BUDGET, self._stop))
+            answer = events.Probed(quotes, clock.monotonic(), faults)
+        except RunbookError as exc:
+            answer = events.Probed((), clock.monotonic(), reason=str(exc), hint=exc.hint)
+        self._inbox.put(answer)
+
+    def _candle(self, instrument: Instrument) -> None:
+        clock = self._p.clock
+        try:
+            candle = self._p.gateway.last_candle(instrument, self.session.date, Budget(POLL_BUDGET, self._stop))
+            age = None if candle is None else (clock.now() - candle.start).total_seconds()
+            answer = events.CandleSeen(clock.monotonic(), age)
+        except RunbookError as exc:
+            answer = events.CandleSeen(clock.monotonic(), None, str(exc))
+        self._inbox.put(answer)
+
     def _announce(self, t: act.Transition) -> None:
         at = self._wall(t.at)
         level = logging.INFO if t.after in (Mode.LIVE, Mode.ARMED, Mode.OFF) else logging.WARNING
@@ -295,6 +361,15 @@ class _Watch:
             names = ", ".join(i.symbol for i in self.state.watched if i.is_index) or self.state.watched[0].symbol
             cause = FeedMoved(before, after, at, t.reason, hint=t.hint, mode=self._p.mode, feed=names)
         change = FeedChange(at, t.before, t.after, t.reason, t.hint or None, dict(t.evidence))
+        self._p.post(FeedNews(self.session.date, change, cause))
+
+    def _symbol(self, turned: act.SymbolTurned) -> None:
+        at = self._wall(turned.at)
+        log.log(logging.INFO if turned.over else logging.WARNING, "%s", turned.reason)
+        cause = SymbolStale(
+            turned.instrument.symbol, at, turned.reason, turned.hint, over=turned.over, mode=self._p.mode
+        )
+        change = FeedChange(at, self.state.mode, self.state.mode, turned.reason, turned.hint or None, {})
         self._p.post(FeedNews(self.session.date, change, cause))
 
 
@@ -314,6 +389,10 @@ class _Poller:
 
     def start(self) -> None:
         self._thread.start()
+
+    def also(self, instruments: Sequence[Instrument]) -> None:
+        """Read these from the next poll on."""
+        self._instruments = instruments
 
     def interval(self, seconds: float) -> None:
         shorter = seconds < self._interval

@@ -105,7 +105,7 @@ def _feed(word: Word) -> dict[str, Any]:
         "refused": [i.symbol for i in link.refused],
         "fault": link.fault.reason if link.fault else None,
         "hint": (link.fault.hint if link.fault else None) or None,
-        "advice": advise(state) if seen.mode in (Mode.SUSPECT, Mode.FALLBACK, Mode.BLIND) else None,
+        "advice": advise(state) if seen.mode in (Mode.SUSPECT, Mode.FALLBACK, Mode.BLIND, Mode.MARKET_SILENT) else None,
         "fault_refused": bool(link.fault and link.fault.refused),
         "rate": round(sum(word.rates.values()), 2),
         "ticks": seen.ticks,
@@ -124,7 +124,7 @@ def _feed(word: Word) -> dict[str, Any]:
             v.instrument.symbol: {
                 "exchange": v.instrument.exchange, "ticks": v.ticks, "rate": round(word.rates.get(v.instrument.symbol, 0.0), 2),
                 "ws": v.ws_ltp, "ws_age": _tenth(v.ws_age), "ltt": v.ws_ltt, "rest": v.rest_ltp, "rest_age": _tenth(v.rest_age),
-                "rest_unchanged": _tenth(v.rest_unchanged), "rest_fault": v.rest_fault,
+                "rest_unchanged": _tenth(v.rest_unchanged), "rest_fault": v.rest_fault, "late": v.instrument in state.late,
             }
             for v in seen.instruments
         },

@@ -18,7 +18,7 @@ _LOOP = 10.0  # seconds: a feed loop that has not turned for longer hangs
 _TOLD = {
     "OFF": "not due, or not started", "ARMED": "the first moving tick is awaited", "LIVE": "ticks on the socket",
     "SUSPECT": "silent, being healed", "FALLBACK": "prices over REST", "PROBATION": "ticks are back and have to hold",
-    "BLIND": "no price that can be trusted",
+    "BLIND": "no price that can be trusted", "MARKET_SILENT": "nothing is traded, both sides answer",
 }  # fmt: skip
 _PAINT = {
     "LIVE": "\x1b[32m",
@@ -103,11 +103,12 @@ def _last(feed: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
 def _symbols(pulse: Pulse) -> Iterator[str]:
     if not pulse.symbols:
         return
-    yield f"{'SYMBOL':<24}{'SOCKET':>12}{'AGE':>8}{'TICKS/S':>9}{'REST':>13}{'STILL FOR':>12}"
+    yield f"{'SYMBOL':<20}{'SOCKET':>11}{'AGE':>8}{'TICKS/S':>9}{'REST':>12}{'STILL FOR':>11}"
     for name, held in pulse.symbols.items():
+        late = "  LATE" if held.get("late") else ""
         yield (
-            f"{cut(plain(name), 23):<24}{_price(held.get('ws')):>12}{_age(held.get('ws_age')):>8}"
-            f"{held.get('rate') or 0:>9.1f}{_price(held.get('rest')):>13}{_age(held.get('rest_unchanged')):>12}"
+            f"{cut(plain(name), 19):<20}{_price(held.get('ws')):>11}{_age(held.get('ws_age')):>8}"
+            f"{held.get('rate') or 0:>9.1f}{_price(held.get('rest')):>12}{_age(held.get('rest_unchanged')):>11}{late}"
         )
 
 
@@ -168,6 +169,7 @@ def _derived(pulse: Pulse) -> dict[Hop, Rung]:
         "OFF": (Health.NOT_DUE, f"phase {pulse.told.get('phase')}"),
         "ARMED": (Health.UNKNOWN, "the first move is awaited"),
         "SUSPECT": (Health.UNKNOWN, silence),
+        "MARKET_SILENT": (Health.UNKNOWN, f"{silence}, and nothing moves over REST either"),
         "PROBATION": (Health.UNKNOWN, "ticks are back, on probation"),
     }.get(mode, (Health.BROKEN, silence))
     made.append(Rung(Hop.BROKER_STREAM, *stream, action=hint if stream[0] is Health.BROKEN else ""))
@@ -178,14 +180,11 @@ def _derived(pulse: Pulse) -> dict[Hop, Rung]:
     else:
         made.append(Rung(Hop.BROKER_REST, Health.OK, "polled, prices move"))
     moving = mode in ("LIVE", "FALLBACK", "PROBATION")
-    made.append(
-        Rung(
-            Hop.EXCHANGE,
-            *((Health.OK, "prices move") if moving else (Health.NOT_DUE, f"phase {pulse.told.get('phase')}")),
-        )
-        if moving or mode == "OFF"
-        else Rung(Hop.EXCHANGE, Health.UNKNOWN, "nothing moves that could tell")
-    )
+    exchange = {
+        "OFF": (Health.NOT_DUE, f"phase {pulse.told.get('phase')}", ""),
+        "MARKET_SILENT": (Health.BROKEN, "silent: both sides answer and stand still", hint),
+    }.get(mode, (Health.OK, "prices move", "") if moving else (Health.UNKNOWN, "nothing moves that could tell", ""))
+    made.append(Rung(Hop.EXCHANGE, *exchange))
     return {rung.hop: rung for rung in made}
 
 

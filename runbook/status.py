@@ -106,8 +106,9 @@ def _feed_reasons(facts: StatusFacts) -> Iterator[str]:
 
 def _mode_words(mode: str) -> str:
     words = {
-        "OFF": "is not being watched", "ARMED": "awaits its first moving tick", "SUSPECT": "is silent, being healed",
+        "OFF": "is not being watched", "ARMED": "awaits its first moving tick", "SUSPECT": "is silent, REST is being asked",
         "FALLBACK": "on REST", "PROBATION": "on REST, ticks are on probation", "BLIND": "BLIND, no price from anywhere",
+        "MARKET_SILENT": "stands still on both sides: nothing is traded",
     }  # fmt: skip
     return words.get(mode, mode)
 

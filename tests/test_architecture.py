@@ -24,7 +24,7 @@ DOORS = {
     "urllib3": ["adapters/openalgo/"],
     "ruamel": ["adapters/files/", "simulator/"],
     "sqlalchemy": ["adapters/store/"],
-    "sqlite3": ["adapters/store/", "adapters/recorder.py", "adapters/botwatch.py"],
+    "sqlite3": ["adapters/store/", "adapters/recorder/", "adapters/botwatch.py"],
     "websocket": ["adapters/ticks/"],
     "starlette": ["simulator/"],
     "uvicorn": ["simulator/"],

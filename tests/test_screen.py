@@ -117,6 +117,19 @@ def test_a_refused_port_is_the_first_broken_hop_with_what_to_do():
     assert exit_code(made, locked=True) == 1
 
 
+def test_one_dead_symbol_among_living_ones_is_marked():
+    from runbook.feed.state import Late
+
+    row = next(r for r in shown(pulse(word(replace(live(), late={FUTURE: Late(950.0)})))).splitlines() if "FUT" in r)
+    assert row.endswith("LATE")
+
+
+def test_a_silent_exchange_is_not_blamed_on_the_broker():
+    broken = verdict_of(pulse(word(replace(live(), mode=Mode.MARKET_SILENT)))).first_broken
+    assert broken is not None
+    assert broken.hop is Hop.EXCHANGE
+
+
 def test_a_feed_loop_that_no_longer_turns_is_runbooks_own_fault():
     made = pulse(word(replace(live(), evaluated_at=900.0)))
     broken = verdict_of(made).first_broken

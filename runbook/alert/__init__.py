@@ -16,6 +16,7 @@ from runbook.alert.causes import (
     ModeLeak,
     NotFlat,
     ReadyReached,
+    SymbolStale,
     Tick,
 )
 from runbook.alert.lifecycle import (
@@ -55,6 +56,7 @@ __all__ = [
     "Notice",
     "ReadyReached",
     "Severity",
+    "SymbolStale",
     "Tick",
     "decide",
     "delayed_line",

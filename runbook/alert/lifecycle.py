@@ -20,6 +20,7 @@ from runbook.alert.causes import (
     ModeLeak,
     NotFlat,
     ReadyReached,
+    SymbolStale,
     Tick,
 )
 from runbook.alert.rules import RULES, AlertRule, Severity
@@ -172,12 +173,14 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
 
     Hold-downs that ran out before the cause are opened first, so it does not matter how often Tick comes.
     """
-    changes = _settle(alerts, min(now, cause.at) if isinstance(cause, FeedMoved) else now)
+    changes = _settle(alerts, min(now, cause.at) if isinstance(cause, FeedMoved | SymbolStale) else now)
     newest = {a.key: a for a in alerts} | {c.key: c.alert for c in changes if c.alert}
     held = list(newest.values())
     match cause:
         case FeedMoved():
             changes += _feed(held, cause)
+        case SymbolStale():
+            changes += _symbol(held, cause)
         case JobSettled():
             changes += _job(held, cause, now)
         case NotFlat(rows):
@@ -204,7 +207,7 @@ def _feed(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
     labels = (("feed", cause.feed),) if cause.feed else ()
     current = _current(alerts, fingerprint(RULES["feed.fallback"], labels))
     match FeedWord(cause.to_mode):
-        case FeedWord.FALLBACK | FeedWord.BLIND as word:
+        case FeedWord.FALLBACK | FeedWord.BLIND | FeedWord.SILENT as word:
             rule = RULES[f"feed.{word}"]
             what = f"{cause.reason} ({cause.evidence})" if cause.evidence else cause.reason
             return _enter(
@@ -221,6 +224,15 @@ def _feed(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
                 return []
             # The report follows within the hour and says how the day ended; a message now would only be noise.
             return [_resolved(current, cause.at, cause.reason or "the session ended", tell=False)]
+
+
+def _symbol(alerts: Sequence[Alert], cause: SymbolStale) -> list[AlertChange]:
+    rule, labels = RULES["feed.symbol"], (("symbol", cause.symbol),)
+    if cause.over:
+        return _leave(_current(alerts, fingerprint(rule, labels)), cause.at, cause.reason)
+    return _enter(
+        alerts, _draft(rule, labels, rule.severity(cause.mode), cause.at, cause.reason, cause.hint), rule.hold
+    )
 
 
 def _job(alerts: Sequence[Alert], cause: JobSettled, now: datetime) -> list[AlertChange]:

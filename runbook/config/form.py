@@ -177,9 +177,12 @@ class Rest(_Model):
 
 
 class Feed(_Model):
-    """The guide's figures."""
+    """How a silent feed is found, and the guide's figures, which need no probe and hold either way."""
 
-    detect: Literal["timers"] = Field("timers", description="timers (the guide's 60 s and 120 s)", examples=["timers"])
+    detect: Literal["probe", "timers"] = Field(
+        "probe", description="probe (REST is asked about a silence) or timers (the guide's 60 s and 120 s alone)",
+        examples=["probe"],
+    )  # fmt: skip
     warn_after: Duration = timedelta(seconds=60)
     fallback_after: Duration = timedelta(seconds=120)
     poll_every: Duration = timedelta(seconds=1.5)
@@ -194,6 +197,12 @@ class Feed(_Model):
                 example="60s and 120s",
             )
         return self
+
+
+class Ticks(_Model):
+    """What becomes of recorded ticks; about 3 MB a session once it is over."""
+
+    keep_sessions: int = Field(60, ge=1, le=5000, description="1 to 5000 sessions", examples=[60])
 
 
 class AlertTo(_Model):
@@ -293,4 +302,5 @@ class Settings(_Model):
     )
     rest: Rest = Field(default_factory=Rest)
     feed: Feed = Field(default_factory=Feed)
+    ticks: Ticks = Field(default_factory=Ticks)
     jobs: tuple[Job, ...] = ()

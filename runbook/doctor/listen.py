@@ -56,16 +56,10 @@ def listen(
                     until = begun + seconds
                 case events.TickReceived(_, tick):
                     _count(lines, tick)
-                case events.ConnectFailed(_, reason, refused_port, hint):
-                    # an answer of OpenAlgo, or no connection at all: the dialogue names the request it answers
-                    spoke = reason.startswith(("authenticate:", "subscribe:"))
-                    seen = replace(
-                        seen,
-                        connected=seen.connected or spoke,
-                        fault=reason,
-                        hint=hint or "",
-                        refused_port=refused_port,
-                    )
+                case events.ConnectFailed(_, reason, refused_port, hint, asked):
+                    # what was refused as a request was refused by OpenAlgo itself: then there is a connection
+                    up = seen.connected or bool(asked)
+                    seen = replace(seen, connected=up, fault=reason, hint=hint or "", refused_port=refused_port)
                     break
                 case events.Closed(_, reason):
                     seen = replace(seen, fault=reason, closed=True)

@@ -20,6 +20,7 @@ from runbook.clock import RehearsalClock, SystemClock, host_monotonic
 from runbook.errors import BrokerSessionGone, UsageError, WrongKey
 from runbook.feed.events import Closed, Connected, ConnectFailed, Garbage, StreamEvent, Subscribed, TickReceived
 from runbook.market import Instrument
+from tests.adapters.ear import Ear, says
 from tests.adapters.replay import (
     KEY,
     StreamReplay,
@@ -37,33 +38,6 @@ NIFTY = Instrument("NIFTY", "NSE_INDEX")
 RELIANCE = Instrument("RELIANCE", "NSE")
 SBIN = Instrument("SBIN", "NSE")
 NOPE = Instrument("NOPE", "NSE")
-
-
-class Ear:
-    """Collects what a stream emits; waits for it with a deadline."""
-
-    def __init__(self) -> None:
-        self.heard: queue.Queue[StreamEvent] = queue.Queue()
-
-    def next(self, within: float = 5) -> StreamEvent:
-        try:
-            return self.heard.get(timeout=within)
-        except queue.Empty:
-            pytest.fail(f"nothing was emitted within {within} s")
-
-    def until(self, kind: type[StreamEvent], within: float = 5) -> list[StreamEvent]:
-        """All events up to the first of `kind`, that one last."""
-        got: list[StreamEvent] = []
-        deadline = host_monotonic() + within
-        while not got or not isinstance(got[-1], kind):
-            got.append(self.next(max(0.01, deadline - host_monotonic())))
-        return got
-
-    def rest(self) -> list[StreamEvent]:
-        got = []
-        while not self.heard.empty():
-            got.append(self.heard.get())
-        return got
 
 
 @pytest.fixture(scope="module")
@@ -104,22 +78,6 @@ def make() -> Iterator[Callable[..., OpenAlgoStream]]:
 def stream(replay: StreamReplay, make: Callable[..., OpenAlgoStream]) -> OpenAlgoStream:
     made: OpenAlgoStream = make(replay.url)
     return made
-
-
-def says(*frames: Any) -> Callable[[ServerConnection], None]:
-    """Authenticates, acknowledges NIFTY, then sends these frames (bytes as binary, str as they are) and stays."""
-
-    def script(ws: ServerConnection) -> None:
-        ws.recv()
-        ws.send(json.dumps(auth_ok()))
-        ws.recv()
-        ws.send(json.dumps(ack("NIFTY")))
-        for each in frames:
-            ws.send(each if isinstance(each, str | bytes) else json.dumps(each))
-        for _ in ws:
-            pass
-
-    return script
 
 
 # --- recorded conversations ------------------------------------------------------------------------------------------

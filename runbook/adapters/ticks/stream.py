@@ -13,6 +13,7 @@ import select
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,9 +58,14 @@ _DEFAULT = Patience()
 
 
 class OpenAlgoStream:
-    """`ports.TickStream` over OpenAlgo's WebSocket proxy, at `url` such as ws://127.0.0.1:8765."""
+    """`ports.TickStream` over OpenAlgo's WebSocket proxy, at `url` such as ws://127.0.0.1:8765.
 
-    def __init__(self, url: str, api_key: str, clock: Clock, patience: Patience = _DEFAULT) -> None:
+    With `orders` it also asks to be told of orders, and emits OrderSeen for each change of one.
+    """
+
+    def __init__(
+        self, url: str, api_key: str, clock: Clock, patience: Patience = _DEFAULT, *, orders: bool = False
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"ws", "wss"} or not parts.hostname:
             raise UsageError("the stream's address is not one of ws:// or wss://", hint="e.g. ws://127.0.0.1:8765")
@@ -67,6 +73,7 @@ class OpenAlgoStream:
         self._key = api_key
         self._clock = clock
         self._patience = patience
+        self._orders = orders
         self._lock = threading.Lock()
         self._link: _Link | None = None
 
@@ -75,7 +82,7 @@ class OpenAlgoStream:
         return f"OpenAlgoStream({parts.scheme}://{parts.hostname})"
 
     def connect(self, generation: int, instruments: Sequence[Instrument], emit: _Emit) -> None:
-        dialogue = Dialogue(generation, instruments, self._key)
+        dialogue = Dialogue(generation, instruments, self._key, orders=self._orders)
         link = _Link(self._url, generation, dialogue, self._clock, self._patience, emit)
         with self._lock:
             old, self._link = self._link, link
@@ -83,12 +90,15 @@ class OpenAlgoStream:
             old.silence()
         link.start()
 
-    def resubscribe(self) -> None:
-        """As the port says; a refusal is emitted as ConnectFailed and ends the generation."""
-        with self._lock:
-            link = self._link
-        if link is not None:
-            link.ask_again()
+    def resubscribe(self, *, authenticate: bool = True) -> None:
+        """As the port says; a refusal to authenticate is emitted as ConnectFailed and ends the generation."""
+        if link := self._held():
+            link.ask_again(authenticate=authenticate)
+
+    def follow(self, instruments: Sequence[Instrument]) -> None:
+        """As the port says; without a connection there is nothing to follow on. OpenAlgo's refusal is in Subscribed."""
+        if link := self._held():
+            link.follow(instruments)
 
     def drop(self) -> None:
         self._let_go()
@@ -97,6 +107,10 @@ class OpenAlgoStream:
         link = self._let_go()
         if link is not None:
             link.join(self._patience.close)
+
+    def _held(self) -> _Link | None:
+        with self._lock:
+            return self._link
 
     def _let_go(self) -> _Link | None:
         with self._lock:
@@ -129,6 +143,8 @@ class _Link:
         self._silent = threading.Event()
         self._emitting = threading.RLock()  # re-entrant: who listens may close from within
         self._again = threading.Event()
+        self._authenticating = True  # what `_again` asks for
+        self._newcomers: deque[Instrument] = deque()
         self._socket: socket.socket | None = None
         self._connecting = True
         self._reply_by: float | None = None
@@ -141,8 +157,13 @@ class _Link:
     def start(self) -> None:
         self._thread.start()
 
-    def ask_again(self) -> None:
+    def ask_again(self, *, authenticate: bool) -> None:
+        self._authenticating = authenticate
         self._again.set()
+        self._wake()
+
+    def follow(self, instruments: Sequence[Instrument]) -> None:
+        self._newcomers.extend(instruments)
         self._wake()
 
     def silence(self) -> None:
@@ -260,7 +281,9 @@ class _Link:
         while not self._silent.is_set():
             if self._again.is_set() and dialogue.awaited is None:
                 self._again.clear()
-                dialogue.authenticate()
+                (dialogue.authenticate if self._authenticating else dialogue.subscribe_again)()
+            if self._newcomers and dialogue.takes_more:
+                dialogue.follow([self._newcomers.popleft() for _ in range(len(self._newcomers))])
             if dialogue.outbox:
                 self._send_all(ws)
             asked = host_monotonic()
@@ -291,7 +314,8 @@ class _Link:
             if ws.amid_frame and host_monotonic() >= ws.frame_by:
                 raise self._closed(f"a frame began and did not end within {patience.frame:g} s")
             if link not in ready and self._reply_by is not None and now >= self._reply_by:
-                raise _Gone(dialogue.failed(f"{dialogue.awaited}: no answer within {patience.reply:g} s"))
+                self._reply_by = None
+                self._told(dialogue.unanswered(patience.reply))
 
     def _read(self, ws: _WebSocket, now: float) -> int:
         """Read one frame and act on it; its opcode, or _PART of one that is not complete yet."""
@@ -308,13 +332,9 @@ class _Link:
             raise self._closed(f"the connection broke: {_said(e)}") from None
         payload = frame.data.encode() if isinstance(frame.data, str) else bytes(frame.data)
         if opcode == websocket.ABNF.OPCODE_TEXT:
-            event = self._dialogue.hear(payload, self._clock.monotonic())
-            if isinstance(event, ConnectFailed):
-                raise _Gone(event)
+            self._told(self._dialogue.hear(payload, self._clock.monotonic()))
             if self._dialogue.awaited is None:
                 self._reply_by = None
-            if event is not None:
-                self._emit(event)
         elif opcode == websocket.ABNF.OPCODE_BINARY:
             self._emit(self._dialogue.garbage(f"a binary frame of {len(payload)} bytes"))
         elif opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -323,6 +343,13 @@ class _Link:
             known = _CLOSE_CODES.get(code or 0, "closed by the server")
             raise self._closed(f"{known} ({said})" if said else known, code)
         return int(opcode)
+
+    def _told(self, event: StreamEvent | None) -> None:
+        """Pass on what a frame meant; a failure ends the generation."""
+        if isinstance(event, ConnectFailed):
+            raise _Gone(event)
+        if event is not None:
+            self._emit(event)
 
     def _send_all(self, ws: _WebSocket) -> None:
         for frame in self._dialogue.outbox:
