@@ -143,10 +143,12 @@ class _Site:
             store.close()
         if lease is None:
             return Daemon(locked=locked, pulse_age=age)
-        beat = (now - lease.renewed).total_seconds()
+        beat = (
+            now - lease.renewed
+        ).total_seconds()  # of the engine; the pulse has a thread of its own: both must be alive
         # a lease that was given back ends at the instant it was last renewed or later, never a whole term ahead of it
         return Daemon(
-            "", "", locked, lease.pid, beat if age is None else min(age, beat), not locked and _kept(lease.renewed, lease.expires),
+            "", "", locked, lease.pid, beat if age is None else max(age, beat), not locked and _kept(lease.renewed, lease.expires),
             lease.renewed, bool(locked and pulse and pulse.fresh and pulse.feed.get("running")),
         )  # fmt: skip
 
