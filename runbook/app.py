@@ -25,15 +25,19 @@ from runbook.ports import Notifier, TickStream
 from runbook.session import Session, SessionCalendar
 
 if TYPE_CHECKING:
+    from runbook.adapters.botwatch import BotWatch
     from runbook.adapters.exchange import Refreshed
+    from runbook.adapters.host import Host
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.overlay import Overlay
+    from runbook.adapters.pulsefile import PulseFile
     from runbook.adapters.recorder import RecordedTicks
     from runbook.adapters.relay import Relay
     from runbook.adapters.store import Store
     from runbook.bot_feed import BotFeed
     from runbook.desk import TheDesk
-    from runbook.engine import CalendarNews, Engine
+    from runbook.doctor import Knock
+    from runbook.engine import CalendarNews, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower, Sources
     from runbook.monitor import Keeper, Monitor
     from runbook.outbox import Row
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from runbook.report import Report
     from runbook.run import Run
     from runbook.teller import Teller
+    from runbook.vigil import Vigil
     from runbook.yearlist import Listed
 
 log = logging.getLogger(__name__)
@@ -178,18 +183,75 @@ def day_facts(store: Store, calendar: SessionCalendar, day: date) -> DayFacts:
 # -- the gateway --------------------------------------------------------------------------------------------------------
 
 
-def gateway(config: Config, clock: Clock) -> OpenAlgo:
+def gateway(config: Config, clock: Clock, *, read_timeout: float = 8.0) -> OpenAlgo:
     from runbook.adapters.openalgo import OpenAlgo
 
     assert config.secrets.api_key is not None  # need_secrets was asked before
-    return OpenAlgo(config.settings.openalgo.url, config.secrets.api_key, clock)
+    return OpenAlgo(config.settings.openalgo.url, config.secrets.api_key, clock, read_timeout=read_timeout)
 
 
-def stream(config: Config, clock: Clock, *, orders: bool = False) -> TickStream:
-    from runbook.adapters.ticks import OpenAlgoStream
+def stream(config: Config, clock: Clock, *, orders: bool = False, often: bool = False) -> TickStream:
+    """A stream of its own; `often` pings so that a look of a few seconds can say whether pings are answered."""
+    from runbook.adapters.ticks import OpenAlgoStream, Patience
 
     assert config.secrets.api_key is not None
-    return OpenAlgoStream(config.stream_url, config.secrets.api_key, clock, orders=orders)
+    patience = Patience(connect=3.0, reply=6.0, ping_every=1.5, pong_within=2.0) if often else Patience()
+    return OpenAlgoStream(config.stream_url, config.secrets.api_key, clock, patience, orders=orders)
+
+
+def knock(url: str) -> Knock:
+    """A bare TCP connection to the address, closed again."""
+    from runbook.adapters.knock import knock
+
+    return knock(url)
+
+
+def bot_watch(config: Config, clock: Clock) -> BotWatch:
+    """The eye on the bot; its `declared` says whether there is anything to look at."""
+    from runbook.adapters.botwatch import BotWatch
+
+    bot = config.settings.bot
+    return BotWatch(clock, config.site, ticks=bot.ticks, heartbeat=bot.heartbeat, log=bot.log)
+
+
+def pulse_file(config: Config) -> PulseFile:
+    """The daemon's second-by-second word, beside the database."""
+    from runbook.adapters.pulsefile import PulseFile
+
+    return PulseFile(config.database_path)
+
+
+def host(where: str) -> Host:
+    """Commands on this host ("") or on another through ssh, of the allow-list only."""
+    from runbook.adapters.host import Host
+
+    return Host(where)
+
+
+def bundle_target(file: Path) -> None:
+    """Refuse a bundle that could not be written."""
+    from runbook.adapters.bundle import free
+
+    free(file)
+
+
+def write_bundle(file: Path, texts: Mapping[str, str], now: datetime) -> None:
+    from runbook.adapters.bundle import pack
+
+    pack(file, texts, now)
+
+
+def log_tail(file: Path, lines: int) -> str:
+    from runbook.adapters.bundle import tail
+
+    return tail(file, lines)
+
+
+def locked(config: Config) -> bool:
+    """True when some process holds the daemon's lock on this database now."""
+    from runbook.adapters.lock import DatabaseLock
+
+    return DatabaseLock(config.database_path).held()
 
 
 def notifier(config: Config) -> Notifier:
@@ -219,6 +281,7 @@ class Hooks:
     on_run: Callable[[Run], None] = lambda _run: None
     on_sent: Callable[[Row], None] = lambda _row: None
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
+    log: Path | None = None  # the file this process logs to, so that others can name it
 
 
 class Daemon:
@@ -244,6 +307,7 @@ class Daemon:
         self.follower: Follower
         self.teller: Teller
         self.desk: TheDesk
+        self.vigil: Vigil
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -265,6 +329,7 @@ class Daemon:
                     self.engine.post(self._calendar_fault)
                 self.almanac.calendar()
                 self.follower.start()
+                self.vigil.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
         except BaseException:
@@ -274,12 +339,14 @@ class Daemon:
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         parts: list[tuple[str, Callable[[], object]]] = [
+            ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
             ("engine", self.engine.stop),
             ("relay", lambda: self._relay.stop() if self._relay else None),
             ("gateway", lambda: self._gateway.close() if self._gateway else None),
             ("database", self.store.close),
+            ("pulse", pulse_file(self._config).remove),
             ("lock", self.lock.release),
         ]
         for name, end in parts:
@@ -328,7 +395,7 @@ class Daemon:
         self.monitor = Monitor(
             FeedParts(
                 clock, ticks, self._gateway, policy,
-                lambda session: Recorder(folder / "ticks", session.date), lambda news: self.engine.post(news),
+                lambda session: Recorder(folder / "ticks", session.date), self._post,
                 settings.mode, self._hooks.say, self._quiet,
                 lambda session: tidy_aside(folder / "ticks", session.date, settings.ticks.keep_sessions),
                 publish=relay.publish if relay else lambda _prices: None,
@@ -352,6 +419,20 @@ class Daemon:
                 Voice(channels, calendar.zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
                 self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
+            )
+        )  # fmt: skip
+
+        self.vigil = self._vigil()
+
+    def _vigil(self) -> Vigil:
+        from runbook.vigil import Vigil, VigilParts
+
+        config, watch = self._config, bot_watch(self._config, self.clock)
+        return Vigil(
+            VigilParts(
+                self.clock, self.monitor, pulse_file(config).write, watch.look if watch.declared else None,
+                self.almanac.calendar, self.engine.post, config.settings.mode, config.settings.rest.max_per_hour,
+                os.getpid(), str(self._hooks.log.resolve()) if self._hooks.log else None,
             )
         )  # fmt: skip
 
@@ -386,6 +467,10 @@ class Daemon:
 
     # -- what parts ask of each other ------------------------------------------------------------------------------
 
+    def _post(self, news: FeedNews | FeedTotals) -> None:
+        self.vigil.hear(news)
+        self.engine.post(news)
+
     def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
         return quieted(self.almanac.cash(), now, watched)
 
@@ -406,10 +491,16 @@ class Daemon:
                     for v in seen.instruments
                 },
             }  # fmt: skip
-        told: dict[str, Any] = {"feed": feed, "config": self._config.hash}
+        said: dict[str, Any] = {
+            "feed": feed,
+            "config": self._config.hash,
+            "channels": list(self._config.secrets.channels),
+        }
         if self._config.settings.feed.relay is not None:
-            told["relay"] = {"clients": self._relay.clients} if self._relay else None  # None: it could not listen
-        return told | {"channels": list(self._config.secrets.channels)}
+            said["relay"] = {"clients": self._relay.clients} if self._relay else None  # None: it could not listen
+        if (bot := self.vigil.judged) is not None:
+            said["bot"] = {"health": str(bot.health), "reason": bot.reason, "action": bot.action}
+        return said
 
     def _report(self, session: Session) -> Report:
         from runbook.report import build
