@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.errors import CalendarError
 from runbook.market import Instrument
-from runbook.session import PhaseName, SessionCalendar
+from runbook.session import Session, SessionCalendar
 from runbook.timetable.changes import changed_past
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FIRST = date(2023, 1, 1)  # before it the calendar data was not checked
 REPLAN = time(0, 5)  # exchange time: a new day is looked at
 _LIBRARY = timedelta(days=7)  # how often the library itself is asked; files are read far more often
-_CASH = {"NFO": "NSE", "BFO": "BSE"}  # whose closing auction quiets an index while its derivatives trade on
+_CASH = {"NFO": "NSE", "BFO": "BSE"}  # the market of the index and the shares under these derivatives
 
 
 class Why(StrEnum):
@@ -49,12 +49,9 @@ def exchanges(exchange: str) -> list[str]:
     return [exchange, *([_CASH[exchange]] if exchange in _CASH else [])]
 
 
-def quieted(cash: SessionCalendar | None, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
-    """What of `watched` may stand still although its derivatives trade on: index and shares while cash has an auction or is shut."""
-    if cash is None:
-        return frozenset()
-    session = cash.session_at(now)
-    if session is not None and session.phase_at(now) is PhaseName.CONTINUOUS:
+def quieted(session: Session | None, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
+    """What of `watched` may stand still although its derivatives trade on: index and shares in the cash auction and the tail."""
+    if session is None or not session.phase_at(now).alone:
         return frozenset()
     return frozenset(i for i in watched if i.is_index or i.exchange in _CASH.values())
 
@@ -117,6 +114,18 @@ class Almanac:
         self.keep([made.calendars[name] for name in names], made.provenance, now)
         return made.warnings
 
+    def said(self, now: datetime) -> Mapping[str, Any] | None:
+        """What the library answered, unless that is older than a daemon that runs would let it become."""
+        with self._store.read() as books:
+            kept = books.calendars.library()
+        return kept[1] if kept and now - kept[0] < _LIBRARY + timedelta(days=1) else None
+
+    def computed_from(self, exchange: str) -> Mapping[str, str]:
+        """The digests of the files that the table of `exchange` was computed from; empty when there is no table."""
+        with self._store.read() as books:
+            source = books.calendars.provenance(exchange)
+        return source[2].get("files", {}) if source else {}
+
     def keep(self, calendars: Sequence[SessionCalendar], provenance: Mapping[str, Any], now: datetime) -> None:
         """Store calendars with where they came from; what is in memory is read anew."""
         with self._store.write() as books:
@@ -135,8 +144,3 @@ class Almanac:
                 raise CalendarError(f"no calendar of {name} in the ledger", hint="`runbook init` computes it")
             self._held[name] = found
         return found
-
-    def cash(self) -> SessionCalendar | None:
-        """The calendar of the cash market under this desk's derivatives, if that is another one."""
-        name = _CASH.get(self._exchange)
-        return self.calendar(name) if name else None

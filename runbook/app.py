@@ -141,11 +141,19 @@ def calendar_faults(site: Path) -> list[Fault]:
     return []
 
 
-def overlay(config: Config) -> Overlay:
-    """The calendar folders of the site: read, drafted, and computed without being stored."""
+def overlay(config: Config, said: Mapping[str, Any] | None = None) -> Overlay:
+    """The calendar folders of the site: read, drafted, and computed without being stored; `said` spares the child."""
     from runbook.adapters.overlay import Overlay
 
-    return Overlay(config.site)
+    return Overlay(config.site, said)
+
+
+def calendar_files(config: Config) -> dict[str, str]:
+    """A digest of each calendar file as it lies there now, to be held against what a table was computed from."""
+    from runbook.adapters.exchange import digests
+    from runbook.adapters.files import shipped_calendar
+
+    return digests(shipped_calendar(), config.site / "calendar")
 
 
 def year_list(file: Path) -> tuple[list[Listed], list[Fault]]:
@@ -337,7 +345,7 @@ class Daemon:
     # -- what parts ask of each other ------------------------------------------------------------------------------
 
     def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
-        return quieted(self.almanac.cash(), now, watched)
+        return quieted(self.monitor.view().session, now, watched)
 
     def _state(self) -> Mapping[str, Any]:
         from runbook.feed.view import view

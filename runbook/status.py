@@ -90,7 +90,7 @@ def _feed_reasons(facts: StatusFacts) -> Iterator[str]:
     session = facts.session
     if not facts.alive or session is None or facts.now < session.open + _START_UP:
         return
-    if session.phase_at(facts.now) is not PhaseName.CONTINUOUS:
+    if not session.phase_at(facts.now).trading:
         return
     feed = _feed(facts)
     mode = feed.get("mode")
@@ -249,7 +249,7 @@ def _prices(facts: StatusFacts) -> list[str]:
         return []
     source = plain(feed.get("source") or "")
     session = facts.session
-    if not source and (session is None or session.phase_at(facts.now) is not PhaseName.CONTINUOUS):
+    if not source and (session is None or not session.phase_at(facts.now).trading):
         return []  # none is promised, so none is missed
     said = ", ".join(f"{plain(name)} {_price(held, source)}" for name, held in symbols.items())
     return wrap(f"{said} [{source or 'no source that can be trusted'}]", WIDTH, "prices ")

@@ -59,7 +59,7 @@ def started(almanac: Almanac, now: datetime) -> Almanac:
     return almanac
 
 
-def test_derivatives_need_the_cash_market_too_whose_auction_quiets_the_index():
+def test_derivatives_need_the_cash_market_of_their_index_too():
     assert exchanges("NFO") == ["NFO", "NSE"]
     assert exchanges("BFO") == ["BFO", "BSE"]
     assert exchanges("MCX") == ["MCX"]
@@ -127,13 +127,15 @@ def test_a_desk_without_a_table_says_how_to_get_one(kept: Almanac):
     assert "runbook init" in str(caught.value.hint)
 
 
-def test_in_the_closing_auction_of_cash_an_index_may_stand_still_and_a_future_may_not():
+def test_while_derivatives_trade_alone_an_index_may_stand_still_and_a_future_may_not():
     future, share = Instrument("NIFTY24NOV26FUT", "NFO"), Instrument("SBIN", "NSE")
-    day = session(MONDAY, closes="15:30")
-    auction = Phase(PhaseName.CLOSING_AUCTION, at("15:15"), at("15:30"))
-    cash = calendar(replace(day, exchange="NSE", phases=(Phase(PhaseName.CONTINUOUS, day.open, at("15:15")), auction)))
+    day = session(MONDAY, closes="15:40")
+    auction = Phase(PhaseName.CASH_AUCTION, at("15:15"), at("15:35"))
+    tail = Phase(PhaseName.TAIL, at("15:35"), at("15:40"))
+    day = replace(day, phases=(Phase(PhaseName.CONTINUOUS, day.open, at("15:15")), auction, tail))
     watched = [NIFTY, future, share]
-    assert quieted(cash, at("15:00"), watched) == frozenset()
-    assert quieted(cash, at("15:20"), watched) == {NIFTY, share}
-    assert quieted(cash, at("15:35"), watched) == {NIFTY, share}  # cash is shut, derivatives trade to 15:40
+    assert quieted(day, at("15:14"), watched) == frozenset()
+    assert quieted(day, at("15:15"), watched) == {NIFTY, share}
+    assert quieted(day, at("15:39"), watched) == {NIFTY, share}
+    assert quieted(day, at("15:40"), watched) == frozenset()  # nothing is due any more, so nothing need be excused
     assert quieted(None, at("15:20"), watched) == frozenset()

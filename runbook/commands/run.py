@@ -23,7 +23,7 @@ from runbook.fault import Fault, nearest
 from runbook.job import JobSpec, Key, Verdict
 from runbook.ports import Delivery, Message
 from runbook.run import State
-from runbook.session import INDIA, PhaseName, Session, SessionCalendar
+from runbook.session import INDIA, Session, SessionCalendar
 
 if TYPE_CHECKING:
     from runbook.adapters.store import Store
@@ -236,7 +236,7 @@ def doctor(args: argparse.Namespace) -> int:
     budget = Budget(_DOCTOR_SECONDS)
     now = clock.now()
     told, session = _from_ledger(config, now)
-    due = session is not None and session.phase_at(now) is PhaseName.CONTINUOUS
+    due = session is not None and session.phase_at(now).trading
     gateway = app.gateway(config, clock)
     try:
         today = now.astimezone(session.zone if session else INDIA).date()
