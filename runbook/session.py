@@ -15,7 +15,9 @@ INDIA = ZoneInfo("Asia/Kolkata")
 
 ASSUMED = "assumed"  # the name of a session that nobody has announced
 _SATURDAY = 5
-_NEAR = timedelta(days=15)  # how far the hours of the last known session may be carried
+_NEAR = timedelta(
+    days=366
+)  # how far the hours of the last known session may be carried: a list that never comes ends no watch
 
 
 class DayStatus(StrEnum):

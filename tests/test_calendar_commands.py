@@ -547,12 +547,34 @@ def test_explain_of_a_repeat_counts_its_firings_once(run):
     assert (slot["count"], slot["last"]) == (790, "2026-11-23T15:39:30+05:30")
 
 
-@pytest.mark.parametrize("day", ["2026-11-24", "2027-01-26"])
-def test_explain_of_a_day_without_a_session_says_why_nothing_is_planned(run, day):
-    done = run("explain", "report_day", "--date", day)
+def test_explain_of_a_day_without_a_session_says_why_nothing_is_planned(run):
+    done = run("explain", "report_day", "--date", "2026-11-24")
     assert done.code == 0
     assert "nothing is planned" in done.out
-    assert ("Gurunanak" if day == "2026-11-24" else "known until 2026-12-31") in done.out
+    assert "Gurunanak" in done.out
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_unknown_day_is_looked_at_by_the_ordinary_hours_and_the_screens_say_so(run, site, kept):
+    if not kept:
+        (site / "runbook.db").unlink()
+    explained = run("explain", "verify_broker", "--date", "2027-01-26").out
+    assert "unknown: the calendar of NFO is known until 2026-12-31" in explained
+    assert "what only reads looks at the ordinary hours, what acts is held" in explained
+    assert "open 09:15 - 60m = 08:15 IST" in explained
+    assert "  08:15              verify_broker    open 09:15 - 60m" in run("calendar", "why", "2027-01-26").out
+
+
+def test_explain_of_what_acts_says_that_it_would_be_held_on_an_unknown_day(run, site, monkeypatch):
+    config = site / "config.yaml"
+    config.write_text(
+        config.read_text() + "jobs:\n  - {name: act, run: 'jobs.start_feed:start', at: [open], acts: true}\n"
+    )
+    monkeypatch.setattr(SystemClock, "now", lambda _self: datetime(2027, 1, 1, 3, 46, tzinfo=UTC))
+    told = json.loads(run("explain", "act", "--date", "2027-01-01", "--json").out)
+    assert [slot["now"] for slot in told["slots"]] == [
+        "it would not run: skipped, held: the calendar of NFO is known until 2026-12-31"
+    ]
 
 
 def test_explain_of_no_job_names_the_nearest(run):

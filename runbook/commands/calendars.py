@@ -89,12 +89,17 @@ def computed(config: Config, exchange: str, now: datetime, first: date, last: da
     folders = files_of(config, now)
     known = sorted({sheet.content.exchange for sheet in folders.sheets()})
     try:
-        return folders.calendars([exchange], first, last, date(now.year, 12, 31))[exchange]
+        return folders.calendars([exchange], _back(first, now), last, date(now.year, 12, 31))[exchange]
     except CalendarError as exc:
         if "no such calendar" not in str(exc):
             raise
         accepted = f"{nearest(exchange, known)}{', '.join(known)}, or a name of pandas-market-calendars such as XNYS"
         raise UsageError(f"exchange {exc}; accepted: {accepted}") from exc
+
+
+def _back(first: date, now: datetime) -> date:
+    """Early enough for the last known session: by its hours the unknown days after it are looked at."""
+    return min(first, date(now.year - 1, 1, 1))
 
 
 def show(args: argparse.Namespace) -> int:
@@ -155,8 +160,8 @@ def why(args: argparse.Namespace) -> int:
     fresh: SessionCalendar | None = None
     try:
         fresh = computed(config, exchange, now, day, day) if name is None or exchange not in tables else None
-        library = folders.library(name, day, day) if name else None
-        fresh = fresh or folders.calendars([exchange], day, day, date(now.year, 12, 31))[exchange]
+        library = folders.library(name, _back(day, now), day) if name else None
+        fresh = fresh or folders.calendars([exchange], _back(day, now), day, date(now.year, 12, 31))[exchange]
     except CalendarError as exc:
         library = str(exc)
     stored = _stored(config, exchange)
@@ -304,7 +309,8 @@ def explain(args: argparse.Namespace) -> int:
     calendar = table(config, exchange, now, min(wanted, now.date()), max(wanted, now.date() + timedelta(days=1)))
     day = calendar.day(args.date or calendar.today(now))
     told = told_of(
-        job, day, {j.name: j for j in config.jobs}, _entries(config, day.date), exchange, now, calendar.zone
+        job, day, {j.name: j for j in config.jobs}, _entries(config, day.date), exchange, now, calendar.zone,
+        calendar.assumed(day.date),
     )  # fmt: skip
     print(
         json.dumps(explained_json(told, calendar.zone), indent=1)
