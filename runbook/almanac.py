@@ -56,6 +56,26 @@ def quieted(session: Session | None, now: datetime, watched: Sequence[Instrument
     return frozenset(i for i in watched if i.is_index or i.exchange in _CASH.values())
 
 
+def _unchanged(
+    old: Mapping[str, SessionCalendar | None] | Mapping[str, SessionCalendar],
+    new: Mapping[str, SessionCalendar],
+    now: datetime,
+) -> None:
+    """Raises CalendarError when a day before today is answered otherwise, though no file says so."""
+    told = [
+        f"{name} {day}"
+        for name, before in old.items()
+        if before is not None
+        for day in changed_past(before, new[name], before.today(now))
+    ]
+    if told:
+        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+        raise CalendarError(
+            f"the library has changed its mind about the past: {'; '.join(told[:3])}{more}",
+            hint="compare the installed versions with requirements.lock; the last good table stays in use",
+        )
+
+
 class Almanac:
     """Calendars by exchange, out of the ledger. `refresh` computes them anew; nothing else does."""
 
@@ -84,7 +104,8 @@ class Almanac:
         """Compute and store the calendars; gives the warnings.
 
         Raises CalendarError (the library failed, or has changed its mind about the past) or ConfigError (a fault in a
-        file); the table that was there stays in use then, and the next change of a file or the next day tries again.
+        file); the table that was there stays in use then, with what the files say where the library alone failed, and the next
+        change of a file or the next day tries again.
         """
         self._stamp, self._resolved = self._world.stamp(), now
         names = exchanges(self._exchange)
@@ -93,26 +114,35 @@ class Almanac:
             old = {name: books.calendars.load(name) for name in names}
             source = books.calendars.provenance(names[0])
         said = kept[1] if kept and why not in (Why.START, Why.LIBRARY) else None
-        made = self._world.compute(names, FIRST, date(now.year + 1, 12, 31), date(now.year, 12, 31), said)
-        if source is not None and source[2].get("files") == made.provenance.get("files"):
-            # No file was edited, so nobody meant to change a past day: a new release of the library did.
-            told = [
-                f"{name} {day}"
-                for name in names
-                if (before := old[name]) is not None
-                for day in changed_past(before, made.calendars[name], before.today(now))
-            ]
-            if told:
-                more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-                raise CalendarError(
-                    f"the library has changed its mind about the past: {'; '.join(told[:3])}{more}",
-                    hint="compare the installed versions with requirements.lock; the last good table stays in use",
-                )
+        try:
+            made = self._compute(names, now, said)
+            if source is not None and source[2].get("files") == made.provenance.get("files"):
+                # No file was edited, so nobody meant to change a past day: a new release of the library did.
+                _unchanged(old, made.calendars, now)
+            elif kept is not None and said is None:
+                # Both may have changed: what it said before, under the files of today, shows what is the library's doing.
+                _unchanged(self._compute(names, now, kept[1]).calendars, made.calendars, now)
+        except CalendarError:
+            if kept is not None and said is None:
+                self._by_what_was_said(names, now, kept[1])
+            raise
         if made.said and (said is None or made.said != said):
             with self._store.write() as books:
                 books.calendars.keep_library(made.said, now)
         self.keep([made.calendars[name] for name in names], made.provenance, now)
         return made.warnings
+
+    def _compute(self, names: Sequence[str], now: datetime, said: Mapping[str, Any] | None) -> Refreshed:
+        return self._world.compute(names, FIRST, date(now.year + 1, 12, 31), date(now.year, 12, 31), said)
+
+    def _by_what_was_said(self, names: Sequence[str], now: datetime, said: Mapping[str, Any]) -> None:
+        """The library is not to be had or not to be believed: its last good answer counts, and what the files say now over it."""
+        try:
+            made = self._compute(names, now, said)
+        except CalendarError:  # that answer does not cover what is asked: the table that was there stays
+            return
+        if any(self.computed_from(name) != made.provenance.get("files") for name in names):
+            self.keep([made.calendars[name] for name in names], made.provenance, now)
 
     def said(self, now: datetime) -> Mapping[str, Any] | None:
         """What the library answered, unless that is older than a daemon that runs would let it become."""

@@ -15,7 +15,7 @@ from runbook.adapters.store import Store
 from runbook.almanac import Almanac, Why, World, exchanges, quieted
 from runbook.errors import CalendarError
 from runbook.market import Instrument
-from runbook.session import Phase, PhaseName, SessionCalendar
+from runbook.session import Phase, PhaseName, Session, SessionCalendar
 from tests.fakes import MONDAY, NIFTY, THURSDAY, TUESDAY, at, calendar, ledger_file, session
 
 SAID: Mapping[str, Any] = {"versions": {"pandas": "3.0.6"}, "calendars": []}
@@ -30,14 +30,19 @@ class Library:
         self.sessions = [session(day) for day in (MONDAY, TUESDAY)]
         self.closed: dict[date, str] = {}
         self.fault: CalendarError | None = None
+        self.fault_always = True
+        self.before: list[Session] | None = None
 
     def compute(
         self, names: Sequence[str], first: date, last: date, horizon: date, said: Mapping[str, Any] | None
     ) -> Refreshed:
-        if self.fault is not None:
+        if self.fault is not None and (said is None or self.fault_always):
             raise self.fault
         self.asked += said is None
-        made = calendar(*self.sessions, closed=self.closed)
+        if said is not None and self.before is not None:  # what it said earlier, under the files of now
+            made = calendar(*self.before, closed=self.closed)
+        else:
+            made = calendar(*self.sessions, closed=self.closed)
         both = {name: SessionCalendar(name, made.zone, made.known_until, made.days) for name in names}
         return Refreshed(both, {"versions": {}, "files": dict(self.files)}, ("a note",), SAID)
 
@@ -103,6 +108,29 @@ def test_a_failing_library_leaves_the_last_good_table(kept: Almanac, library: Li
     with pytest.raises(CalendarError, match="killed"):
         kept.refresh(at("00:06", TUESDAY))
     assert kept.calendar() is before
+
+
+def test_with_the_library_failing_the_files_of_today_still_count(kept: Almanac, library: Library):
+    started(kept, at("08:00"))
+    library.fault, library.fault_always = CalendarError("the child was killed"), False
+    library.files["overlay.yaml"] = "closed tomorrow"
+    library.sessions, library.closed = [session(MONDAY)], {TUESDAY: "election"}
+    with pytest.raises(CalendarError, match="killed"):
+        kept.refresh(at("08:05"))
+    assert kept.calendar().day(TUESDAY).reason == "election"
+
+
+def test_a_library_that_changes_its_mind_while_a_file_is_edited_is_not_believed_and_the_file_is(
+    kept: Almanac, library: Library
+):
+    started(kept, at("08:00"))
+    library.files["overlay.yaml"] = "closed on Thursday"
+    library.before = [session(MONDAY), session(TUESDAY)]
+    library.sessions, library.closed = [session(TUESDAY)], {THURSDAY: "election"}
+    with pytest.raises(CalendarError, match="changed its mind about the past: NFO 2026-11-23: open"):
+        kept.refresh(at("00:06", THURSDAY))
+    assert kept.calendar().day(MONDAY).session is not None
+    assert kept.calendar().day(THURSDAY).reason == "election"
 
 
 def test_a_library_that_changes_its_mind_about_the_past_is_not_believed(kept: Almanac, library: Library):

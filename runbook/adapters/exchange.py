@@ -169,11 +169,20 @@ def _run(command: Sequence[str], asked: str, timeout: float) -> str:
         raise CalendarError(f"the calendar library gave no answer within {timeout:g} s", hint=hint) from exc
     finally:
         _end(process)
+    if process.returncode < 0:
+        hint = "the machine may be short of memory; the last good calendar stays in use"
+        raise CalendarError(f"the calendar library was killed by {_signal(-process.returncode)}", hint=hint)
     if process.returncode:
         words = "\n".join(grumbled.strip().splitlines()[-_LAST_WORDS:])
         hint = f"reinstall from requirements.lock; its last words:\n{words}"
         raise CalendarError(f"the calendar library failed with exit status {process.returncode}", hint=hint)
     return said
+
+
+def _signal(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
 
 
 def _end(process: subprocess.Popen[str]) -> None:
