@@ -37,11 +37,13 @@ class World:
     """What the almanac asks of the world; `app` gives it.
 
     `compute` builds calendars, asking the library in a child unless an earlier answer of it is handed in. `stamp` says
-    in a moment whether any calendar file changed: equal stamps, equal files.
+    in a moment whether any calendar file changed: equal stamps, equal files. `current` says whether the library that is
+    installed is the one that gave an answer.
     """
 
     compute: Callable[[Sequence[str], date, date, date, Mapping[str, Any] | None], Refreshed]
     stamp: Callable[[], object]
+    current: Callable[[Mapping[str, Any]], bool] = lambda _said: True
 
 
 def exchanges(exchange: str) -> list[str]:
@@ -74,6 +76,13 @@ def _unchanged(
             f"the library has changed its mind about the past: {'; '.join(told[:3])}{more}",
             hint="compare the installed versions with requirements.lock; the last good table stays in use",
         )
+
+
+def ticks_due(session: Session | None, now: datetime, watched: Sequence[Instrument]) -> bool:
+    """Whether a tick of any of `watched` is promised at `now`; with nothing watched, whether the exchange trades."""
+    if session is None or not session.phase_at(now).trading:
+        return False
+    return not watched or not quieted(session, now, watched).issuperset(watched)
 
 
 class Almanac:
@@ -113,7 +122,8 @@ class Almanac:
             kept = books.calendars.library()
             old = {name: books.calendars.load(name) for name in names}
             source = books.calendars.provenance(names[0])
-        said = kept[1] if kept and why not in (Why.START, Why.LIBRARY) else None
+        ask = why in (Why.START, Why.LIBRARY) or kept is None or not self._world.current(kept[1])
+        said = kept[1] if kept and not ask else None
         try:
             made = self._compute(names, now, said)
             if source is not None and source[2].get("files") == made.provenance.get("files"):

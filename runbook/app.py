@@ -103,7 +103,12 @@ def almanac(config: Config, store: Store) -> Almanac:
         except OSError as exc:  # a file that went away between two looks has changed
             return str(exc)
 
-    return Almanac(store, config.settings.exchange, World(compute, stamp))
+    def current(said: Mapping[str, Any]) -> bool:
+        from runbook.adapters.exchange import installed
+
+        return installed(said.get("versions", {}))
+
+    return Almanac(store, config.settings.exchange, World(compute, stamp, current))
 
 
 def prepare(config: Config, now: datetime) -> tuple[str, ...]:

@@ -188,7 +188,8 @@ def exchange_words(facts: StatusFacts) -> str:
     if resting is not None:
         return f"in a break until {clock(resting, zone)}, closes {clock(session.close, zone)}"
     left = ahead((session.close - now).total_seconds())
-    return f"open since {clock(session.open, zone)}, closes {clock(session.close, zone)} ({left})"
+    said = f"open since {clock(session.open, zone)}, closes {clock(session.close, zone)} ({left})"
+    return said + ("; of index and shares no tick is promised any more" if session.phase_at(now).alone else "")
 
 
 def _breaks(session: Session) -> list[tuple[datetime, datetime]]:

@@ -12,7 +12,7 @@ import pytest
 
 from runbook.adapters.exchange import Refreshed
 from runbook.adapters.store import Store
-from runbook.almanac import Almanac, Why, World, exchanges, quieted
+from runbook.almanac import Almanac, Why, World, exchanges, quieted, ticks_due
 from runbook.errors import CalendarError
 from runbook.market import Instrument
 from runbook.session import Phase, PhaseName, Session, SessionCalendar
@@ -102,6 +102,21 @@ def test_the_library_itself_is_asked_once_a_week(kept: Almanac, library: Library
     assert kept.due(at("08:00") + timedelta(days=7)) is Why.LIBRARY
 
 
+def test_another_release_of_the_library_is_asked_on_the_next_day(tmp_path: Path, library: Library):
+    store, release = Store(ledger_file(tmp_path)), ["5.5.0"]
+
+    def current(_said: Mapping[str, Any]) -> bool:
+        return release[0] == "5.5.0"
+
+    almanac = started(Almanac(store, "NFO", World(library.compute, lambda: 0, current)), at("08:00"))
+    almanac.refresh(at("00:05", TUESDAY), Why.DAY)
+    assert library.asked == 1
+    release[0] = "5.6.0"
+    almanac.refresh(at("00:06", TUESDAY), Why.DAY)
+    assert library.asked == 2
+    store.close()
+
+
 def test_a_failing_library_leaves_the_last_good_table(kept: Almanac, library: Library):
     before = started(kept, at("08:00")).calendar()
     library.fault = CalendarError("the child was killed")
@@ -162,6 +177,11 @@ def test_while_derivatives_trade_alone_an_index_may_stand_still_and_a_future_may
     tail = Phase(PhaseName.TAIL, at("15:35"), at("15:40"))
     day = replace(day, phases=(Phase(PhaseName.CONTINUOUS, day.open, at("15:15")), auction, tail))
     watched = [NIFTY, future, share]
+    due = {
+        text: [ticks_due(day, at(text), each) for each in (watched, [NIFTY], [])]
+        for text in ("09:14", "15:14", "15:20", "15:40")
+    }
+    assert due == {"09:14": [False] * 3, "15:14": [True] * 3, "15:20": [True, False, True], "15:40": [False] * 3}
     assert quieted(day, at("15:14"), watched) == frozenset()
     assert quieted(day, at("15:15"), watched) == {NIFTY, share}
     assert quieted(day, at("15:39"), watched) == {NIFTY, share}

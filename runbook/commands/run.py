@@ -15,6 +15,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from runbook import app
+from runbook.almanac import ticks_due
 from runbook.budget import Budget
 from runbook.clock import SystemClock, host_monotonic
 from runbook.config import Config
@@ -236,11 +237,11 @@ def doctor(args: argparse.Namespace) -> int:
     budget = Budget(_DOCTOR_SECONDS)
     now = clock.now()
     told, session = _from_ledger(config, now)
-    due = session is not None and session.phase_at(now).trading
     gateway = app.gateway(config, clock)
     try:
         today = now.astimezone(session.zone if session else INDIA).date()
         instruments, faults = resolve(gateway, config.settings.symbols, today, budget, patient=False)
+        due = ticks_due(session, now, instruments)
 
         def stream() -> StreamEvidence:
             seen = evidence_told(told) if told else None
