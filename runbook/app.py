@@ -246,7 +246,7 @@ class Daemon:
         self.almanac = almanac(config, self.store)
         self._steps = {job.name: load(job.run, config.site) for job in config.jobs}
         self._gateway: OpenAlgo | None = None
-        self._calendar_fault: CalendarNews | None = None
+        self._calendar_news: CalendarNews | None = None
         self.engine: Engine
         self.monitor: Monitor
         self.teller: Teller
@@ -267,8 +267,8 @@ class Daemon:
             self._compose()
             if run:
                 self.engine.start(holder_is_dead=True)  # we hold the lock: whoever is in the lease is gone
-                if self._calendar_fault is not None:
-                    self.engine.post(self._calendar_fault)
+                if self._calendar_news is not None:  # good news too: it ends the alert of an earlier start
+                    self.engine.post(self._calendar_news)
                 self.almanac.calendar()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
@@ -295,18 +295,19 @@ class Daemon:
         if self._hooks.calendar is not None:
             self._hooks.calendar(self.almanac)
             return
+        from runbook.engine import CalendarNews
+
         try:
             for warning in self.almanac.refresh(now):
                 log.info("calendar: %s", warning)
+            self._calendar_news = CalendarNews(Why.START)
         except (CalendarError, ConfigError) as exc:
             try:
                 self.almanac.calendar()
             except CalendarError:
                 raise exc from None
             # A watch on yesterday's table is better than none; the alert says what is wrong with today's.
-            from runbook.engine import CalendarNews
-
-            self._calendar_fault = CalendarNews(Why.START, str(exc), exc.hint or "")
+            self._calendar_news = CalendarNews(Why.START, str(exc), exc.hint or "")
             log.error("calendar: %s; the last good table is used%s", exc, f" ({exc.hint})" if exc.hint else "")
 
     def _compose(self) -> None:
