@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.almanac import Almanac, Why, World, exchanges, quieted
+from runbook.almanac import Almanac, Why, World, quieted
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config, environment, parse
 from runbook.day import DayFacts
@@ -112,7 +112,12 @@ def almanac(config: Config, store: Store) -> Almanac:
         except OSError as exc:  # a file that went away between two looks has changed
             return str(exc)
 
-    return Almanac(store, config.settings.exchange, World(compute, stamp))
+    def current(said: Mapping[str, Any]) -> bool:
+        from runbook.adapters.exchange import installed
+
+        return installed(said.get("versions", {}))
+
+    return Almanac(store, config.settings.exchange, World(compute, stamp, current))
 
 
 def prepare(config: Config, now: datetime) -> tuple[str, ...]:
@@ -150,11 +155,19 @@ def calendar_faults(site: Path) -> list[Fault]:
     return []
 
 
-def overlay(config: Config) -> Overlay:
-    """The calendar folders of the site: read, drafted, and computed without being stored."""
+def overlay(config: Config, said: Mapping[str, Any] | None = None) -> Overlay:
+    """The calendar folders of the site: read, drafted, and computed without being stored; `said` spares the child."""
     from runbook.adapters.overlay import Overlay
 
-    return Overlay(config.site)
+    return Overlay(config.site, said)
+
+
+def calendar_files(config: Config) -> dict[str, str]:
+    """A digest of each calendar file as it lies there now, to be held against what a table was computed from."""
+    from runbook.adapters.exchange import digests
+    from runbook.adapters.files import shipped_calendar
+
+    return digests(shipped_calendar(), config.site / "calendar")
 
 
 def year_list(file: Path) -> tuple[list[Listed], list[Fault]]:
@@ -301,7 +314,7 @@ class Daemon:
         self._steps = {job.name: load(job.run, config.site) for job in config.jobs}
         self._gateway: OpenAlgo | None = None
         self._relay: Relay | None = None
-        self._calendar_fault: CalendarNews | None = None
+        self._calendar_news: CalendarNews | None = None
         self.engine: Engine
         self.monitor: Monitor
         self.follower: Follower
@@ -325,8 +338,8 @@ class Daemon:
             if run:
                 self._open_relay()
                 self.engine.start(holder_is_dead=True)  # we hold the lock: whoever is in the lease is gone
-                if self._calendar_fault is not None:
-                    self.engine.post(self._calendar_fault)
+                if self._calendar_news is not None:  # good news too: it ends the alert of an earlier start
+                    self.engine.post(self._calendar_news)
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
@@ -359,18 +372,19 @@ class Daemon:
         if self._hooks.calendar is not None:
             self._hooks.calendar(self.almanac)
             return
+        from runbook.engine import CalendarNews
+
         try:
             for warning in self.almanac.refresh(now):
                 log.info("calendar: %s", warning)
+            self._calendar_news = CalendarNews(Why.START)
         except (CalendarError, ConfigError) as exc:
             try:
                 self.almanac.calendar()
             except CalendarError:
                 raise exc from None
             # A watch on yesterday's table is better than none; the alert says what is wrong with today's.
-            from runbook.engine import CalendarNews
-
-            self._calendar_fault = CalendarNews(Why.START, str(exc), exc.hint or "")
+            self._calendar_news = CalendarNews(Why.START, str(exc), exc.hint or "")
             log.error("calendar: %s; the last good table is used%s", exc, f" ({exc.hint})" if exc.hint else "")
 
     def _compose(self) -> None:
@@ -472,7 +486,7 @@ class Daemon:
         self.engine.post(news)
 
     def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
-        return quieted(self.almanac.cash(), now, watched)
+        return quieted(self.monitor.view().session, now, watched)
 
     def _state(self) -> Mapping[str, Any]:
         from runbook.feed.view import view
@@ -541,7 +555,6 @@ def open_feed(
     exchange: str = "NFO",
     stream_url: str | None = None,
     calendar: SessionCalendar | None = None,
-    cash: SessionCalendar | None = None,
     site: Path | str | None = None,
     record: Path | str | None = None,
     policy: Policy | None = None,
@@ -551,7 +564,7 @@ def open_feed(
 
     `symbols` are written as in config.yaml, `exchange` names the timetable. Without a `calendar` it is computed from the
     files that ship with runbook, and those in calendar/ of `site`, as the command line does: two or three seconds, in a
-    child process. `cash` is the calendar of the market under the derivatives, whose auction lets an index stand still.
+    child process.
     Raises UsageError for what cannot be meant, CalendarError or ConfigError when no calendar can be had.
     """
     from runbook.adapters.openalgo import OpenAlgo
@@ -575,8 +588,7 @@ def open_feed(
     gateway = OpenAlgo(url, api_key, clock)
     ticks = OpenAlgoStream(stream_url or derived_stream(url), api_key, clock)
     if calendar is None:
-        known = _calendars(exchange, None if site is None else Path(site), clock.now())
-        calendar, cash = known[0], cash or known[1]
+        calendar = _calendar(exchange, None if site is None else Path(site), clock.now())
 
     def keeper(session: Session) -> Keeper:
         from runbook.adapters.recorder import Recorder
@@ -587,22 +599,21 @@ def open_feed(
         return Monitor(
             FeedParts(
                 clock, ticks, gateway, policy or replace(Policy(), bot_served=True), keeper, lambda _news: None, "bot",
-                quiet=lambda now, watched: quieted(cash, now, watched), publish=feed.hand_on, publish_status=feed.stands,
+                quiet=lambda now, watched: quieted(calendar.session_at(now), now, watched), publish=feed.hand_on, publish_status=feed.stands,
             )
         )  # fmt: skip
 
     return BotFeed(BotParts(clock, gateway, parsed, calendar, monitor, gateway.close))
 
 
-def _calendars(exchange: str, site: Path | None, now: datetime) -> tuple[SessionCalendar, SessionCalendar | None]:
-    """(the calendar of `exchange`, that of the cash market under it if it is another one), of this year and the next."""
+def _calendar(exchange: str, site: Path | None, now: datetime) -> SessionCalendar:
+    """The calendar of `exchange`, of this year and the next."""
     from runbook.adapters.exchange import refresh
     from runbook.adapters.files import shipped_calendar
 
-    names, own = exchanges(exchange), None if site is None else site / "calendar"
+    own = None if site is None else site / "calendar"
     first, last, horizon = date(now.year - 1, 12, 1), date(now.year + 1, 12, 31), date(now.year, 12, 31)
-    found = refresh(shipped_calendar(), own, names, first, last, horizon=horizon).calendars
-    return found[exchange], found[names[1]] if len(names) > 1 else None
+    return refresh(shipped_calendar(), own, (exchange,), first, last, horizon=horizon).calendars[exchange]
 
 
 def policy_of(config: Config) -> Policy:
