@@ -1,6 +1,6 @@
 """`python -m tests.soak.connections URL N`: one stream that connects N times; prints what the process holds now and then.
 
-`counted CONNECTIONS THREADS DESCRIPTORS KIB`, after each fifty, when the threads of all connections before have ended. How a
+`counted CONNECTIONS THREADS DESCRIPTORS KIB`, after each fifty, when all threads have ended; it fails when they do not. How a
 connection ends is told by its number, here and by the server: see `ENDINGS`.
 """
 
@@ -53,7 +53,7 @@ def main(url: str, number: int) -> None:
 
 def count(connections: int) -> None:
     until, pause = host_monotonic() + _PATIENCE, threading.Event()
-    while sum(t.name.startswith("stream-") for t in threading.enumerate()) > 1:
+    while threading.active_count() > 1:
         if host_monotonic() > until:
             sys.exit(f"threads that do not end: {[t.name for t in threading.enumerate()]}")
         pause.wait(0.01)
