@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
@@ -89,8 +90,19 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
 
 
+def _unit(value: object) -> str:
+    """A systemd unit; nothing else may reach a command line."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9@_.:-]{0,200}", value):
+        accepted = "letters, digits and @ _ . : -"
+        raise Unfit(f"{value!r} is no unit of systemd", accepted=accepted, example="openalgo.service")
+    return value
+
+
+UnitName = Annotated[str, BeforeValidator(_unit)]
+
+
 class OpenAlgo(_Model):
-    """Where the gateway is. `stream` and `dashboard` follow from `url` unless given."""
+    """Where the gateway is. `stream` and `dashboard` follow from `url` unless given; `unit` is what systemd calls it there."""
 
     url: Annotated[str, _url(("http", "https"), "http://127.0.0.1:5000")]
     api_key: str | None = Field(
@@ -99,6 +111,7 @@ class OpenAlgo(_Model):
     api_key_file: str | None = Field(None, description="a file that holds the key, readable by you alone")
     stream: Annotated[str, _url(("ws", "wss"), "ws://127.0.0.1:8765")] | None = None
     dashboard: Annotated[str, _url(("http", "https"), "https://algo.example.in")] | None = None
+    unit: UnitName = "openalgo"
 
 
 class Trades(_Model):
@@ -111,6 +124,19 @@ class Trades(_Model):
     trust: dict[Literal["time"], Literal["exact", "second", "logged_late", "unknown"]] = Field(default_factory=dict)
 
 
+def _tick_file(value: object) -> str:
+    """A path, a glob, or `path.db::table.column`."""
+    _, mark, column = str(value).partition("::")
+    if (
+        not isinstance(value, str)
+        or not value.strip()
+        or (mark and not re.fullmatch(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", column))
+    ):
+        accepted = "a file that grows with each tick, a pattern of them, or FILE::TABLE.COLUMN of an SQLite file"
+        raise Unfit(f"{value!r} is no tick file", accepted=accepted, example="~/OA/data/ticks.db::ticks.id")
+    return value
+
+
 def _trades(value: object) -> object:
     return {"files": value} if isinstance(value, str) else value
 
@@ -119,8 +145,10 @@ class Bot(_Model):
     """What runbook may look at of the bot; all optional."""
 
     trades: Annotated[Trades, BeforeValidator(_trades)] | None = None
-    unit: str | None = None
+    ticks: Annotated[str, BeforeValidator(_tick_file)] | None = None
+    heartbeat: Annotated[str, _url(("http", "https"), "http://127.0.0.1:8080/health")] | None = None
     log: str | None = None
+    unit: UnitName | None = None
 
 
 class Channel(_Model):
@@ -187,6 +215,10 @@ class Feed(_Model):
     fallback_after: Duration = timedelta(seconds=120)
     poll_every: Duration = timedelta(seconds=1.5)
     bot_served: bool = False
+    follow: tuple[Literal["orders", "bot"], ...] = Field(
+        ("bot",), description="what the bot trades is watched, too, as told by: orders (OpenAlgo's order book and stream), bot (its log and trade log); or [] for none",
+        examples=["[orders, bot]"],
+    )  # fmt: skip
     relay: Annotated[str, BeforeValidator(_relay)] | None = Field(
         None, description="where to serve the bot: ws://HOST:PORT", examples=["ws://127.0.0.1:8766"]
     )

@@ -236,8 +236,6 @@ def _notes(settings: Settings) -> Iterator[str]:
     """What is allowed, but should be known."""
     if not settings.notify:
         yield "notify: no channel, so nobody will be told of anything"
-    if settings.bot.unit or settings.bot.log:
-        yield "bot.unit and bot.log are kept, but this version does not look at them yet"
     if settings.bot.trades is None:
         yield "bot.trades: none, so paper trades cannot be reconciled"
     if settings.feed.relay is not None and not is_loopback(settings.feed.relay):
