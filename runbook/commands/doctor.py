@@ -143,9 +143,8 @@ class _Site:
             store.close()
         if lease is None:
             return Daemon(locked=locked, pulse_age=age)
-        beat = (
-            now - lease.renewed
-        ).total_seconds()  # of the engine; the pulse has a thread of its own: both must be alive
+        # the lease is the engine's sign of life, the pulse has a thread of its own: both must be alive
+        beat = (now - lease.renewed).total_seconds()
         # a lease that was given back ends at the instant it was last renewed or later, never a whole term ahead of it
         return Daemon(
             "", "", locked, lease.pid, beat if age is None else max(age, beat), not locked and _kept(lease.renewed, lease.expires),
