@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date, time
@@ -44,6 +45,13 @@ def _clock(text: str) -> str:
         return time.fromisoformat(text if len(text) == 5 else f"0{text}").strftime("%H:%M")
     except ValueError as exc:
         raise argparse.ArgumentTypeError(f"{text!r} is no time of day; accepted: HH:MM, for example 18:00") from exc
+
+
+def _until(text: str) -> str:
+    """Past midnight the hours count on, as in the files: 24:15, to 30:00."""
+    if re.fullmatch(r"2[4-9]:[0-5][0-9]|30:00", text):
+        return text
+    return _clock(text)
 
 
 def _words(text: str) -> str:
@@ -205,7 +213,12 @@ def _calendar(
         "--from", dest="starts", action="append", type=_clock, metavar="HH:MM", help="again for each window"
     )
     one.add_argument(
-        "--until", dest="ends", action="append", type=_clock, metavar="HH:MM", help="neither: the regular hours"
+        "--until",
+        dest="ends",
+        action="append",
+        type=_until,
+        metavar="HH:MM",
+        help="neither: the regular hours; 24:15 is past midnight",
     )
     one.add_argument("--name", required=True, type=_words, metavar="TEXT", help="what the session is called")
     states(one)

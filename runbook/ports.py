@@ -178,6 +178,10 @@ class TickStream(Protocol):
         """
         ...
 
+    def hurry(self, on: bool) -> None:
+        """True: emit each tick the moment it comes. False, as at first: in batches, which costs a fraction of the CPU."""
+        ...
+
     def drop(self) -> None:
         """Let the connection go and return at once: nothing more of its generation is emitted, its thread ends it."""
         ...

@@ -90,7 +90,7 @@ def _feed_reasons(facts: StatusFacts) -> Iterator[str]:
     session = facts.session
     if not facts.alive or session is None or facts.now < session.open + _START_UP:
         return
-    if session.phase_at(facts.now) is not PhaseName.CONTINUOUS:
+    if not session.phase_at(facts.now).trading:
         return
     feed = _feed(facts)
     mode = feed.get("mode")
@@ -189,7 +189,8 @@ def exchange_words(facts: StatusFacts) -> str:
     if resting is not None:
         return f"in a break until {clock(resting, zone)}, closes {clock(session.close, zone)}"
     left = ahead((session.close - now).total_seconds())
-    return f"open since {clock(session.open, zone)}, closes {clock(session.close, zone)} ({left})"
+    said = f"open since {clock(session.open, zone)}, closes {clock(session.close, zone)} ({left})"
+    return said + ("; of index and shares no tick is promised any more" if session.phase_at(now).alone else "")
 
 
 def _breaks(session: Session) -> list[tuple[datetime, datetime]]:
@@ -250,7 +251,7 @@ def _prices(facts: StatusFacts) -> list[str]:
         return []
     source = plain(feed.get("source") or "")
     session = facts.session
-    if not source and (session is None or session.phase_at(facts.now) is not PhaseName.CONTINUOUS):
+    if not source and (session is None or not session.phase_at(facts.now).trading):
         return []  # none is promised, so none is missed
     said = ", ".join(f"{plain(name)} {_price(held, source)}" for name, held in symbols.items())
     return wrap(f"{said} [{source or 'no source that can be trusted'}]", WIDTH, "prices ")

@@ -21,7 +21,7 @@ from runbook.feed.table import Mode
 from runbook.feed.verdict import Health
 from runbook.monitor import Monitor
 from runbook.pulse import Rates, Word, compose
-from runbook.session import PhaseName, SessionCalendar
+from runbook.session import SessionCalendar
 
 log = logging.getLogger(__name__)
 
@@ -147,4 +147,4 @@ class Vigil:
             return seen.state.expects
         now = self._p.clock.now()
         session = self._p.calendar().session_at(now)
-        return session is not None and session.phase_at(now) is PhaseName.CONTINUOUS
+        return session is not None and session.phase_at(now).trading

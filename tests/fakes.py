@@ -244,6 +244,9 @@ class FakeStream:
     def follow(self, instruments: Sequence[Instrument]) -> None:
         raise AssertionError("nobody asks a probe to follow more")
 
+    def hurry(self, on: bool) -> None:
+        raise AssertionError("nobody is in a hurry with a probe")
+
     def drop(self) -> None:
         self.closed = True
 

@@ -28,7 +28,7 @@ DOORS = {
     "websocket": ["adapters/ticks/"],
     "starlette": ["simulator/"],
     "uvicorn": ["simulator/"],
-    "websockets": ["simulator/"],
+    "websockets": ["simulator/", "adapters/relay/"],
 }
 # The shell asks doors to do things. It may name their types; only app may make one.
 SHELL = (
@@ -39,6 +39,8 @@ SHELL = (
     "teller.py",
     "desk.py",
     "probe.py",
+    "bot_feed.py",
+    "__init__.py",  # the face: it hands `app.open_feed` on, at first use
     "app.py",
     "cli.py",
     "commands/",

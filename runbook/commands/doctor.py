@@ -114,7 +114,6 @@ class _Site:
         self._config = config
         self._clock = clock
         self._calendar: SessionCalendar | None = None
-        self._cash: SessionCalendar | None = None
         self._daemon = self._read()
         now = clock.now()
         self.today = now.astimezone(self._calendar.zone if self._calendar else INDIA).date()
@@ -134,7 +133,7 @@ class _Site:
                 lease = books.desk.lease()
             almanac = app.almanac(config, store)
             try:
-                self._calendar, self._cash = almanac.calendar(), almanac.cash()
+                self._calendar = almanac.calendar()
             except CalendarError as exc:
                 return Daemon(str(exc), exc.hint or "", locked, pulse_age=age)
         except RunbookError as exc:
@@ -159,13 +158,10 @@ class _Site:
 
     # -- the calendar ---------------------------------------------------------------------------------------------------
 
-    def quiet(self, now: datetime, names: Sequence[Instrument]) -> frozenset[Instrument]:
-        from runbook.almanac import quieted
-
-        return quieted(self._cash, now, names)
-
     def market(self, now: datetime, names: Sequence[Instrument]) -> Market:
         """What is promised at `now` for `names`."""
+        from runbook.almanac import ticks_due
+
         calendar = self._calendar
         if calendar is None:
             return Market(PhaseName.SHUT, due=False, words="no calendar is there to say what is due", known=False)
@@ -173,13 +169,13 @@ class _Site:
         session = calendar.session_at(now) if day.status is not DayStatus.UNKNOWN else calendar.assumed(day.date)
         phase = session.phase_at(now) if session else PhaseName.SHUT
         name = calendar.exchange
-        if session is not None and phase is PhaseName.CONTINUOUS:
+        if session is not None and phase.trading:
             until = clock_words(session.close, calendar.zone)
             if session.name == ASSUMED:
                 return Market(
                     phase, due=False, words=f"the calendar does not know today: {plain(day.reason)}", known=False
                 )
-            if names and self.quiet(now, names).issuperset(names):
+            if not ticks_due(session, now, names):
                 return Market(phase, due=False, words="the cash market rests, and with it all that is watched")
             return Market(phase, due=True, words=f"{name} trades until {until}", opened=session.open)
         if day.status is DayStatus.UNKNOWN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -176,8 +177,35 @@ class Rest(_Model):
     max_per_hour: int = Field(2000, ge=60, le=100_000, description="60 to 100000 requests an hour", examples=[2000])
 
 
+def _relay(value: object) -> str:
+    """An address to listen on: ws://HOST:PORT and nothing more."""
+    accepted, example = "ws://HOST:PORT, without a path", "ws://127.0.0.1:8766"
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        port = parts.port
+    except ValueError:  # a port that is none, half an IPv6 address
+        parts, port = urlsplit(""), None
+    if parts.username is not None:  # not quoted: it may hold a password
+        raise Unfit("an address with a user in it", accepted=accepted, example=example)
+    if parts.scheme != "ws" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise Unfit(f"{value!r:.80} is no address to listen on", accepted=accepted, example=example)
+    if not port:
+        raise Unfit(f"{value!r:.80} names no port", accepted=f"{accepted}, a port from 1 to 65535", example=example)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"ws://{host}:{port}"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this host can reach `address`."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Feed(_Model):
-    """How a silent feed is found, and the guide's figures, which need no probe and hold either way."""
+    """How a silent feed is found, the guide's figures, which need no probe and hold either way, and where the bot is served."""
 
     detect: Literal["probe", "timers"] = Field(
         "probe", description="probe (REST is asked about a silence) or timers (the guide's 60 s and 120 s alone)",
@@ -187,6 +215,24 @@ class Feed(_Model):
     fallback_after: Duration = timedelta(seconds=120)
     poll_every: Duration = timedelta(seconds=1.5)
     bot_served: bool = False
+    follow: tuple[Literal["orders", "bot"], ...] = Field(
+        ("bot",), description="what the bot trades is watched, too, as told by: orders (OpenAlgo's order book and stream), bot (its log and trade log); or [] for none",
+        examples=["[orders, bot]"],
+    )  # fmt: skip
+    relay: Annotated[str, BeforeValidator(_relay)] | None = Field(
+        None, description="where to serve the bot: ws://HOST:PORT", examples=["ws://127.0.0.1:8766"]
+    )
+    relay_public: bool = False
+
+    @model_validator(mode="after")
+    def _near(self) -> Feed:
+        if self.relay is not None and not self.relay_public and not is_loopback(self.relay):
+            raise Unfit(
+                f"relay {self.relay} can be reached from other hosts, and the API key would travel in clear",
+                accepted="an address of this host alone, or relay_public: true beside it",
+                example="relay: ws://127.0.0.1:8766",
+            )
+        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> Feed:

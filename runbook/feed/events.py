@@ -34,6 +34,15 @@ class TickReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class Ticks:
+    """What one read of the socket brought, in order, each with a usable price; all of it was received at `at`."""
+
+    generation: int
+    ticks: tuple[Tick, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class OrderSeen:
     """OpenAlgo told of an order in `instrument`, whoever sent it; nothing else of the order is kept."""
 
@@ -131,5 +140,7 @@ class BrokerChecked:
     at: float
 
 
-StreamEvent = Connected | Subscribed | SubscriptionLost | TickReceived | OrderSeen | Garbage | Closed | ConnectFailed
+StreamEvent = (
+    Connected | Subscribed | SubscriptionLost | TickReceived | Ticks | OrderSeen | Garbage | Closed | ConnectFailed
+)
 Event = StreamEvent | Polled | PollFailed | Probed | CandleSeen | BrokerChecked

@@ -25,6 +25,7 @@ from runbook.feed.events import (
     Subscribed,
     SubscriptionLost,
     TickReceived,
+    Ticks,
 )
 from runbook.feed.incident import move
 from runbook.feed.policy import Policy
@@ -81,7 +82,9 @@ def step(state: State, event: Event, now: float, policy: Policy) -> Answer:
 
 def _step(state: State, event: Event, now: float, policy: Policy) -> Answer:
     match event:
-        case TickReceived():  # first: there may be a thousand a second
+        case Ticks():  # first: there may be a thousand ticks a second
+            return _on_ticks(state, event, now, policy)
+        case TickReceived():
             return _on_tick(state, event, now, policy)
         case Polled():
             return _on_rest(*polling.on_polled(state, event, now, policy), now, policy)
@@ -126,7 +129,7 @@ def evaluate(
     state = replace(
         account(state, now), evaluated_at=now, phase=phase, quiet=quiet, canaries=canaries(state.watched, quiet)
     )
-    due = expects_ticks and phase is PhaseName.CONTINUOUS and not quiet.issuperset(state.watched)
+    due = expects_ticks and phase.trading and not quiet.issuperset(state.watched)
     actions: tuple[Action, ...] = ()
     if due and not state.expects:
         state = replace(state, expects=True, judged_from=max(state.judged_from, now))
@@ -224,8 +227,31 @@ def _on_tick(state: State, event: TickReceived, now: float, policy: Policy) -> A
     return state, (*actions, *more)
 
 
-def _late(state: State) -> Answer:
-    return replace(state, counts=replace(state.counts, late=state.counts.late + 1)), ()
+def _on_ticks(state: State, event: Ticks, now: float, policy: Policy) -> Answer:
+    """The same as tick by tick: all at once where no tick can change more than clocks, which is nearly always."""
+    if not ticking.current(state, event.generation):
+        return _late(state, len(event.ticks))
+    actions = tuple[Action, ...]()
+    for n, tick in enumerate(event.ticks):
+        if _settled(state, min(event.at, now), policy):
+            rest = event if n == 0 else replace(event, ticks=event.ticks[n:])
+            return ticking.take(state, rest, now, policy), actions
+        state, more = _on_tick(state, TickReceived(event.generation, tick, event.at), now, policy)
+        actions = (*actions, *more)
+    return state, actions
+
+
+def _settled(state: State, at: float, policy: Policy) -> bool:
+    """True when no tick at `at` can move the mode or end a healing."""
+    if state.link.attempts:
+        return False
+    return state.mode in (Mode.LIVE, Mode.OFF) or (
+        state.mode is Mode.PROBATION and not ticking.broken(state, at, policy)
+    )
+
+
+def _late(state: State, number: int = 1) -> Answer:
+    return replace(state, counts=replace(state.counts, late=state.counts.late + number)), ()
 
 
 def _on_lost(state: State, event: Closed | ConnectFailed, now: float, policy: Policy) -> Answer:

@@ -11,15 +11,24 @@ import pytest
 from websockets.sync.server import ServerConnection
 
 from runbook.clock import host_monotonic
-from runbook.feed.events import StreamEvent
+from runbook.feed.events import StreamEvent, TickReceived, Ticks
 from tests.adapters.replay import ack, auth_ok
 
 
+class Heard(queue.Queue[StreamEvent]):
+    """A queue that takes a batch of ticks apart, for tests that do not ask how they came."""
+
+    def put(self, item: StreamEvent, block: bool = True, timeout: float | None = None) -> None:
+        parts = [TickReceived(item.generation, t, item.at) for t in item.ticks] if isinstance(item, Ticks) else [item]
+        for part in parts:
+            super().put(part, block, timeout)
+
+
 class Ear:
-    """Collects what a stream emits; waits for it with a deadline."""
+    """Collects what a stream emits, ticks one by one; waits for it with a deadline."""
 
     def __init__(self) -> None:
-        self.heard: queue.Queue[StreamEvent] = queue.Queue()
+        self.heard: Heard = Heard()
 
     def next(self, within: float = 5) -> StreamEvent:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,6 @@ from runbook.feed.events import (
     StreamEvent,
     Subscribed,
     SubscriptionLost,
-    TickReceived,
 )
 from runbook.market import Instrument, Tick, last_trade_millis, price
 from runbook.redact import words
@@ -29,6 +29,20 @@ LTP = (
 # frames that are true and say nothing of the market
 _QUIET = frozenset({"order_update", "pong", "ping", "unsubscribe", "broker_info", "unsubscribe_orders"})
 _NAME = 64  # characters: no symbol is longer
+
+# A tick as OpenAlgo writes it, each byte accounted for: what matches is JSON, with each key once and every figure one that
+# JSON has, so reading it this way or that gives the same tick. Whatever differs in anything is left to the JSON reader.
+_TEXT = rb"[\x20\x21\x23-\x5b\x5d-\x7e]*+"
+_FIGURE = rb"(?:0|[1-9]\d{0,10}+)(?:\.\d{1,10}+)?+"
+_PLAIN = re.compile(
+    rb'\{"type": "market_data", "symbol": "(' + _TEXT + rb'", "exchange": "' + _TEXT + rb')", "mode": [1-3], '
+    rb'"data": \{"ltp": ('
+    + _FIGURE
+    + rb')(?:, "ltt": (1[5-9]\d{11}|[2-9]\d{12}))?+(?:, "volume": (0|[1-9]\d{0,13}+))?+'
+    rb'(?:, "symbol": "' + _TEXT + rb'", "exchange": "' + _TEXT + rb'", "mode": [1-3], "timestamp": [1-9]\d{0,14}+)?+'
+    rb'(?:, "(?!ltp"|ltt"|volume")[a-z_]++": (?:-?+(?:0|[1-9]\d{0,14}+)(?:\.\d{1,10}+)?+|"' + _TEXT + rb'"))*+\}'
+    rb'(?:, "broker": "' + _TEXT + rb'")?+\}'
+).fullmatch
 _BROKER_HINT = "OpenAlgo's own connection to the broker failed: see its log; a fresh broker login often cures it"
 _log = logging.getLogger(__name__)
 
@@ -43,7 +57,9 @@ class Dialogue:
         self, generation: int, instruments: Sequence[Instrument], api_key: str, *, orders: bool = False
     ) -> None:
         self._generation = generation
-        self._names = {(i.symbol, i.exchange): i for i in instruments}
+        self._names: dict[tuple[str, str], Instrument] = {}
+        self._plain: dict[bytes, Instrument] = {}  # the same by what stands between the quotes of a plain tick
+        self._know(instruments)
         self._asked: tuple[Instrument, ...] = ()  # whom the subscription is for that was sent last
         self._further = False  # that one is for newcomers only: the others do not depend on its answer
         self._once_more = False  # that one repeats what was acknowledged before, on a connection that is to live on
@@ -70,9 +86,13 @@ class Dialogue:
     def follow(self, instruments: Sequence[Instrument]) -> None:
         """Subscribe those that are new; where everything is about to be subscribed, they go with it."""
         new = tuple(i for i in dict.fromkeys(instruments) if (i.symbol, i.exchange) not in self._names)
-        self._names |= {(i.symbol, i.exchange): i for i in new}
+        self._know(new)
         if new and self.awaited is None:
             self._subscribe(new, further=True)
+
+    def _know(self, instruments: Sequence[Instrument]) -> None:
+        self._names |= {(i.symbol, i.exchange): i for i in instruments}
+        self._plain |= {f'{i.symbol}", "exchange": "{i.exchange}'.encode(): i for i in instruments}
 
     def unanswered(self, seconds: float) -> StreamEvent | None:
         """What it means that nobody answered for `seconds`."""
@@ -82,8 +102,20 @@ class Dialogue:
             return None
         return self._not_further(why) if self._further else self.failed(f"{self.awaited}: {why}")
 
-    def hear(self, payload: bytes, at: float) -> StreamEvent | None:
-        """What a text frame means; `at` is when it came. After ConnectFailed the conversation is over."""
+    def hear(self, payload: bytes) -> Tick | StreamEvent | None:
+        """What a text frame means. After ConnectFailed the conversation is over."""
+        plain = _PLAIN(payload)
+        if plain is not None:
+            name, ltp, ltt, volume = plain.groups()
+            instrument, value = self._plain.get(name), float(ltp)
+            if instrument is not None and value > 0:
+                return Tick(
+                    instrument, value, None if ltt is None else int(ltt), None if volume is None else int(volume)
+                )
+        return self.read(payload)
+
+    def read(self, payload: bytes) -> Tick | StreamEvent | None:
+        """The same without the short cut."""
         if self._secret and self._secret in payload:  # nobody should send it back; if one does, it ends here
             payload = payload.replace(self._secret, b"***")
         try:
@@ -94,7 +126,7 @@ class Dialogue:
             return self.garbage(f"a frame that is {type(frame).__name__}, not an object")
         kind = frame.get("type")
         if kind == "market_data":
-            return self._tick(frame, at)
+            return self._tick(frame)
         if kind is None and frame.get("status") == "error":
             return self._error(frame)
         if kind == "auth":
@@ -120,7 +152,7 @@ class Dialogue:
         self.awaited = action
         self.outbox.append(json.dumps({"action": action, **fields}))
 
-    def _tick(self, frame: Frame, at: float) -> StreamEvent:
+    def _tick(self, frame: Frame) -> Tick | Garbage:
         symbol, exchange, data = frame.get("symbol"), frame.get("exchange"), frame.get("data")
         named = isinstance(symbol, str) and isinstance(exchange, str)
         instrument = self._names.get((str(symbol), str(exchange))) if named else None
@@ -136,7 +168,7 @@ class Dialogue:
         if isinstance(volume, bool) or not isinstance(volume, int | float) or not 0 <= volume < 1e15:
             volume = None
         ltt = last_trade_millis(data.get("ltt"))
-        return TickReceived(self._generation, Tick(instrument, ltp, ltt, None if volume is None else int(volume)), at)
+        return Tick(instrument, ltp, ltt, None if volume is None else int(volume))
 
     def _authenticated(self, frame: Frame) -> StreamEvent | None:
         if self.awaited != "authenticate":
