@@ -158,6 +158,12 @@ class _Site:
 
     # -- the calendar ---------------------------------------------------------------------------------------------------
 
+    def quiet(self, now: datetime, names: Sequence[Instrument]) -> frozenset[Instrument]:
+        """What of `names` may stand still although the exchange trades."""
+        from runbook.almanac import quieted
+
+        return quieted(self._calendar.session_at(now) if self._calendar else None, now, names)
+
     def market(self, now: datetime, names: Sequence[Instrument]) -> Market:
         """What is promised at `now` for `names`."""
         from runbook.almanac import ticks_due
@@ -198,7 +204,8 @@ class _Site:
         """What the daemon's own connection did within some seconds; None when it watches nothing, or has no link."""
         first = self.pulse()
         if (
-            first is None
+            not self._daemon.watching
+            or first is None
             or not first.fresh
             or not first.feed.get("running")
             or first.feed.get("link") in (None, "none")
