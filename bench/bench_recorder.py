@@ -1,4 +1,4 @@
-"""How large one session of ticks is: naive rows against the recorder's file, side by side in one run.
+"""How large one session of ticks is: naive rows against the recorder's file, plain and packed, side by side in one run.
 
     .venv/bin/python bench/bench_recorder.py [ticks]
 
@@ -16,7 +16,7 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from runbook.adapters.recorder import RecordedTicks, Recorder
+from runbook.adapters.recorder import RecordedTicks, Recorder, packed_file, tidy
 from runbook.market import Instrument, Source, Tick
 
 DAY = date(2026, 11, 23)
@@ -87,14 +87,29 @@ def main(number: int) -> None:
         read.close()
         assert around is not None
         assert around.low <= round(around.high, 4)
+        began = time.perf_counter()
+        live = recorder.path.stat().st_size
+        assert tidy(folder, DAY + timedelta(days=1), 60).packed == (DAY,)
+        packed_took = time.perf_counter() - began
+        packed = packed_file(folder, DAY)
+        began = time.perf_counter()
+        again = RecordedTicks.open(folder, DAY)
+        assert again is not None
+        assert again.around(tick.instrument, middle, timedelta(seconds=2)) == around
+        again_took = time.perf_counter() - began
+        again.close()
         calls.sort()
         print(f"{'':10}{'ticks':>10}{'MB':>8}{'B/tick':>8}{'write s':>9}")
-        for label, path, spent in (("naive", plain, naive_took), ("recorder", recorder.path, took)):
-            size = path.stat().st_size
+        sizes = (("naive", plain.stat().st_size, naive_took), ("recorder", live, took),
+                 ("packed", packed.stat().st_size, packed_took))  # fmt: skip
+        for label, size, spent in sizes:
             print(f"{label:10}{number:>10,}{size / 1e6:>8.2f}{size / number:>8.1f}{spent:>9.2f}")
-        print(f"naive / recorder: {plain.stat().st_size / recorder.path.stat().st_size:.1f} times")
+        print(
+            f"naive / recorder: {sizes[0][1] / live:.1f} times, naive / packed: {sizes[0][1] / sizes[2][1]:.1f} times"
+        )
         print(f"record(): p50 {calls[number // 2] / 1000:.2f} us, p99.9 {calls[number * 999 // 1000] / 1000:.1f} us")
         print(f"read: 4 s around an instant {around_took * 1000:.2f} ms, a symbol's whole day {day_took * 1000:.0f} ms")
+        print(f"packed: opened and asked for 4 s around an instant in {again_took * 1000:.0f} ms")
 
 
 if __name__ == "__main__":

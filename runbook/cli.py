@@ -22,7 +22,7 @@ a first day:
   runbook rehearse                 watch a short trading day go wrong and right again, on loopback
   runbook init my-site             write a site: config.yaml, jobs/, calendar/
   runbook config check             every fault of the site at once
-  runbook doctor                   the ladder to the broker, rung by rung, now
+  runbook doctor                   every hop from runbook to the bot, now
   runbook serve                    run; beside it: status, plan, report, history
 """
 
@@ -104,7 +104,20 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("job", metavar="STEP", help="a name under `jobs:`")
     one.add_argument("--date", type=_day, metavar="D", help="default: today")
     json_too(one)
-    one = add("doctor", "run:doctor", "climb the ladder to the broker now; read-only, safe against bans")
+    _feed(add, json_too)
+    one = add("doctor", "doctor:doctor", "every hop from runbook to the bot, now; read-only, safe against bans")
+    one.add_argument("--probe", action="store_true", help="open a stream of its own although a daemon watches one")
+    one.add_argument(
+        "--host",
+        nargs="?",
+        const="",
+        metavar="USER@HOST",
+        help="look at OpenAlgo's host too: here, or there through ssh",
+    )
+    one.add_argument("--bundle", type=Path, metavar="FILE.zip", help="pack it all for support, without a secret")
+    one.add_argument(
+        "--log", type=Path, metavar="FILE", help="with --bundle: the daemon's log (default: the one it names)"
+    )
     json_too(one)
     one = add("serve", "run:serve", "run the daemon until SIGTERM or Ctrl-C")
     one.add_argument("--log", type=Path, metavar="FILE", help="log to this file too")
@@ -130,6 +143,29 @@ def parser() -> argparse.ArgumentParser:
     one = add("simulator", "run:simulator", "an OpenAlgo on loopback to try a bot against")
     one.add_argument("rest", nargs=argparse.REMAINDER, help="see `runbook simulator --help`")
     return top
+
+
+def _feed(
+    add: Callable[[str, str, str], argparse.ArgumentParser], json_too: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """`runbook feed ...`: the feed as the daemon sees it, and what recorded ticks say of its settings."""
+    top = add("feed", "watch:watch", "the feed live, and what recorded ticks say of its settings")
+    actions = top.add_subparsers(dest="action", metavar="ACTION", required=True)
+    text = "a live view in the terminal: hops, mode, source, rates and ages; Ctrl-C ends it"
+    one = actions.add_parser("watch", help=text, description=text)
+    one.set_defaults(handler="watch:watch")
+    one.add_argument("--once", action="store_true", help="one view; exit 0 well, 1 not, 3 no daemon")
+    text = "play recorded sessions to the detector: alarms, time to see a loss, gaps by symbol"
+    one = actions.add_parser("calibrate", help=text, description=text)
+    one.set_defaults(handler="feed:calibrate")
+    one.add_argument("--session", type=_day, metavar="D", help="that session alone")
+    one.add_argument("--last", type=int, metavar="N", help="the last N recorded sessions (default 5)")
+    one.add_argument(
+        "--set", dest="sets", action="append", default=[], metavar="KEY=VALUE",
+        help="a key under `feed:` with another value, held against config.yaml; again for each",
+    )  # fmt: skip
+    one.add_argument("--cuts", type=int, default=40, metavar="N", help="losses made of each session (default 40)")
+    json_too(one)
 
 
 def _calendar(

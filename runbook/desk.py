@@ -172,7 +172,11 @@ class TheDesk:
                 return Found(Verdict.UNKNOWN, "the first moving tick is awaited", facts)
             case Mode.SUSPECT:
                 self._look_at_positions(ctx)  # so that the alarm that may follow can name them
-                return Found(Verdict.ATTENTION, "no ticks for a while; being healed", facts)
+                return Found(Verdict.ATTENTION, "no ticks for a while; REST is being asked", facts)
+            case Mode.MARKET_SILENT:
+                self._look_at_positions(ctx)
+                words = "nothing moves on the stream or over REST, and both answer: nothing is traded"
+                return Found(Verdict.UNKNOWN, words, facts, "see if the exchange has halted; else log in to the broker")
         self._look_at_positions(ctx)
         if view.mode is Mode.BLIND:
             return Found(Verdict.BAD, "BLIND: no price that can be trusted from either side", facts)

@@ -165,8 +165,21 @@ class TickStream(Protocol):
         """Begin to connect, authenticate and subscribe in a thread of its own; everything that happens is emitted."""
         ...
 
-    def resubscribe(self) -> None:
-        """Authenticate again and subscribe all on the open socket (cures a broker re-login); emits Subscribed."""
+    def resubscribe(self, *, authenticate: bool = True) -> None:
+        """Subscribe all again on the open socket; with `authenticate` before it, which cures a broker re-login.
+
+        Emits Subscribed. Without authentication OpenAlgo may refuse, since the adapter behind us is gone: SubscriptionLost.
+        """
+        ...
+
+    def follow(self, instruments: Sequence[Instrument]) -> None:
+        """Subscribe further instruments on the open connection and leave the others alone; emits Subscribed for those
+        that are new, at once for none. Before the first subscription they join it; `resubscribe` includes them.
+        """
+        ...
+
+    def hurry(self, on: bool) -> None:
+        """True: emit each tick the moment it comes. False, as at first: in batches, which costs a fraction of the CPU."""
         ...
 
     def drop(self) -> None:

@@ -72,7 +72,7 @@ def probe(
                     authenticated = subscribed = True
                     without = ", ".join(f"{i.symbol} ({why})" for i, why in refused)
                     until = host_monotonic() + (_TICK if ticks_due else _SNAPSHOT)
-                case events.TickReceived(_, tick):
+                case events.Ticks(_, (tick, *_), _) | events.TickReceived(_, tick):
                     return StreamEvidence(
                         True, True, f"{tick.instrument.symbol} {tick.ltp:.2f} arrived", refused=without
                     )

@@ -106,8 +106,9 @@ def _feed_reasons(facts: StatusFacts) -> Iterator[str]:
 
 def _mode_words(mode: str) -> str:
     words = {
-        "OFF": "is not being watched", "ARMED": "awaits its first moving tick", "SUSPECT": "is silent, being healed",
+        "OFF": "is not being watched", "ARMED": "awaits its first moving tick", "SUSPECT": "is silent, REST is being asked",
         "FALLBACK": "on REST", "PROBATION": "on REST, ticks are on probation", "BLIND": "BLIND, no price from anywhere",
+        "MARKET_SILENT": "stands still on both sides: nothing is traded",
     }  # fmt: skip
     return words.get(mode, mode)
 
@@ -152,7 +153,7 @@ def _feed(facts: StatusFacts) -> Mapping[str, Any]:
 
 def render_status(facts: StatusFacts, *, colour: bool = False) -> str:
     """The status for a terminal, at most 100 columns; complete without colour."""
-    out = [*line(*_headline(facts)), *_state(facts, colour=colour), *_daemon(facts), *_prices(facts), ""]
+    out = [*line(*_headline(facts)), *_state(facts, colour=colour), *_daemon(facts), *_prices(facts), *_bot(facts), ""]
     rows = _steps(facts)
     if facts.day is not None and facts.day.day.date != facts.today and rows:
         out.append(f"the last session, {short_day(facts.day.day.date)}:")
@@ -254,6 +255,15 @@ def _prices(facts: StatusFacts) -> list[str]:
         return []  # none is promised, so none is missed
     said = ", ".join(f"{plain(name)} {_price(held, source)}" for name, held in symbols.items())
     return wrap(f"{said} [{source or 'no source that can be trusted'}]", WIDTH, "prices ")
+
+
+def _bot(facts: StatusFacts) -> list[str]:
+    """What the daemon last knew of the bot; nothing where none is declared, or nobody lives to know."""
+    said = facts.lease.data.get("bot") if facts.lease is not None and facts.alive else None
+    if not isinstance(said, Mapping):
+        return []
+    words = {"ok": "", "broken": "", "unknown": "unknown: ", "not_due": ""}
+    return wrap(words.get(str(said.get("health")), "") + plain(said.get("reason") or "no data"), WIDTH, "bot    ")
 
 
 def _price(held: object, source: str) -> str:

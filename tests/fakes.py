@@ -238,8 +238,14 @@ class FakeStream:
         for event in self._script:
             emit(event)
 
-    def resubscribe(self) -> None:
+    def resubscribe(self, *, authenticate: bool = True) -> None:
         raise AssertionError("nobody asks a probe to subscribe again")
+
+    def follow(self, instruments: Sequence[Instrument]) -> None:
+        raise AssertionError("nobody asks a probe to follow more")
+
+    def hurry(self, on: bool) -> None:
+        raise AssertionError("nobody is in a hurry with a probe")
 
     def drop(self) -> None:
         self.closed = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from runbook.feed import actions as act
 from runbook.feed import events as ev
@@ -25,12 +25,16 @@ def quote(instrument: Instrument, ltp: float, volume: int = 0) -> Quote:
     return Quote(instrument, ltp, ltp - 0.05, ltp + 0.05, 0.0, 0.0, 0.0, 0.0, volume, 0)
 
 
+# The guide's two limits, and an absence so short that tests of other things need not wait for its end.
+GUIDE = Policy(detect="timers", resubscribe_patience=15.0, stay_away=2.0)
+
+
 @dataclass
 class World:
     """Ticks come at half seconds, evaluations at whole ones, polls when due. The switches are plain attributes."""
 
     watched: tuple[Instrument, ...] = (NIFTY,)
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = GUIDE
     now: float = 0.0
     phase: PhaseName = LIVE
     # the other side
@@ -39,6 +43,12 @@ class World:
     login: int = 1  # which login of the broker is valid; 0: none. A socket hears only the login it authenticated under
     rest: str = "ok"  # ok | down | frozen | dead (nothing comes back)
     ltt: bool = True
+    market: str = "moves"  # moves | still (a halt: neither side moves)
+    dead: frozenset[Instrument] = frozenset()  # what the stream alone has lost
+    halted: float | None = None  # since when there are no new candles
+    candle: float | None = 20.0  # seconds since the newest one began; None: the broker gives none
+    quiet: frozenset[Instrument] = frozenset()
+    refusal: str = "connection refused"  # what REST says when it is down
 
     def __post_init__(self) -> None:
         self.state: State = initial(self.watched, self.policy)
@@ -67,7 +77,7 @@ class World:
             if self.now % 1 == 0.5:
                 self._tick()
             else:
-                self._take(evaluate(self.state, self.now, self.phase, self.policy))
+                self._take(evaluate(self.state, self.now, self.phase, self.policy, quiet=self.quiet))
                 self._print()
             self._poll()
         return self
@@ -123,11 +133,16 @@ class World:
     def _tick(self) -> None:
         if self._socket is None or not self.login or self._heard_login != self.login or self.stream != "ticks":
             return
-        for instrument in self.watched:
+        for instrument in self.watched if self.market == "moves" else ():
+            if instrument in self.dead:
+                continue
             ltt = int(self.now * 1000) if self.ltt else None
             self.tick(self.price(instrument), ltt, instrument, self._socket)
 
-    def _subscribe(self, generation: int) -> None:
+    def _subscribe(self, generation: int, *, authenticate: bool = True) -> None:
+        if not authenticate and self._heard_login != self.login:
+            self._inbox.append((self.now + 0.5, ev.SubscriptionLost(generation, "Broker adapter not found")))
+            return
         if not self.login:
             self._inbox.append((self.now + 0.5, ev.Subscribed(generation, (), ((NIFTY, "Broker adapter not found"),))))
             return
@@ -143,10 +158,18 @@ class World:
             return
         self._poll_at = self.now + self._poll_every
         if self.rest == "down":
-            self.tell(ev.PollFailed("connection refused", self.now))
+            self.tell(ev.PollFailed(self.refusal, self.now))
             return
-        quotes = tuple(quote(i, self._frozen if self.rest == "frozen" else self.price(i)) for i in self.watched)
+        still = self.rest == "frozen" or self.market == "still"
+        quotes = tuple(quote(i, self._frozen if still else self.price(i)) for i in self.watched)
         self.tell(ev.Polled(quotes, self.now))
+
+    def _probed(self, instruments: tuple[Instrument, ...]) -> ev.Probed:
+        if self.rest == "down":
+            return ev.Probed((), self.now + 0.5, reason=self.refusal)
+        frozen = self.rest == "frozen" or self.market == "still"
+        at = self.now + 0.5
+        return ev.Probed(tuple(quote(i, self._frozen if frozen else self.price(i)) for i in instruments), at)
 
     def _deliver(self) -> None:
         due = [e for t, e in self._inbox if t <= self.now]
@@ -172,15 +195,21 @@ class World:
                 elif self.port == "refused":
                     failed = ev.ConnectFailed(generation, "connection refused", refused=True)
                     self._inbox.append((self.now + 0.5, failed))
-            case act.Resubscribe():
+            case act.Resubscribe(_, authenticate):
                 if self._socket is not None:
-                    self._subscribe(self._socket)
+                    self._subscribe(self._socket, authenticate=authenticate)
             case act.CloseStream():
                 self._socket = None
             case act.VerifyBroker():
                 if self.rest != "dead":
                     answer = ev.BrokerChecked(self.rest != "down", f"quote {self.rest}", self.now + 0.5)
                     self._inbox.append((self.now + 0.5, answer))
+            case act.ProbeCanaries(instruments):
+                if self.rest != "dead":
+                    self._inbox.append((self.now + 0.5, self._probed(instruments)))
+            case act.AskCandle():
+                age = self.candle if self.halted is None else self.now - self.halted + 30
+                self._inbox.append((self.now + 0.5, ev.CandleSeen(self.now + 0.5, age)))
             case act.StartPolling(interval):
                 self._poll_every, self._poll_at = interval, self.now
             case act.SetPollInterval(interval):
@@ -189,7 +218,7 @@ class World:
                 self._poll_every = None
             case act.Announce(moved):
                 self.moves.append((self.now, moved.before, moved.after))
-            case act.Note() | act.Paused():
+            case act.Note() | act.Paused() | act.Follow() | act.SymbolTurned():
                 pass
 
     def _print(self) -> None:

@@ -94,10 +94,13 @@ class Recorded:
 
 
 class Everywhere:
-    """Prices recorded at every moment from 1 to 1,000,000 rupees: nothing is out of range, all is covered."""
+    """One range at every moment; unless it is given, 1 to 1,000,000 rupees: nothing is out of range, all is covered."""
+
+    def __init__(self, found: PriceRange | None = None) -> None:
+        self._found = found or PriceRange(Decimal(1), Decimal(1_000_000), 10)
 
     def around(self, instrument: Instrument, at: datetime, window: timedelta) -> PriceRange | None:
-        return PriceRange(Decimal(1), Decimal(1_000_000), 10)
+        return self._found
 
     def day(self, instrument: Instrument) -> PriceRange | None:
-        return PriceRange(Decimal(1), Decimal(1_000_000), 10)
+        return self._found

@@ -112,7 +112,7 @@ def books(recon=None, pnl=FLAT, legs=4):
 
 
 def totals(mode="LIVE", *, fallbacks=0, longest=1.4, ticks=None, polls=0, **seconds):
-    booked = {"websocket": 0.0, "rest": 0.0, "blind": 0.0, "waiting": 0.0, "unwatched": 0.0} | seconds
+    booked = {"websocket": 0.0, "rest": 0.0, "blind": 0.0, "waiting": 0.0, "still": 0.0, "unwatched": 0.0} | seconds
     return {
         "mode": mode,
         "seconds": booked,

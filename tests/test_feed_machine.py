@@ -16,7 +16,7 @@ from runbook.feed.table import Mode
 from runbook.feed.ticking import is_move, is_replay
 from runbook.feed.view import view
 from runbook.market import Source, Tick
-from tests.feed_world import FUTURE, LIVE, NIFTY, OPTION, SBIN, World, quote
+from tests.feed_world import FUTURE, GUIDE, LIVE, NIFTY, OPTION, SBIN, World, quote
 
 
 def test_a_snapshot_of_the_same_trade_moves_no_clock() -> None:
@@ -350,7 +350,7 @@ def test_a_price_that_stood_still_in_an_earlier_outage_is_no_evidence_in_this_on
 
 
 def test_one_unchanged_look_at_a_stretched_interval_is_not_a_frozen_price() -> None:
-    world = World(policy=Policy(poll_every=20)).begin().run(30)
+    world = World(policy=replace(GUIDE, poll_every=20)).begin().run(30)
     world.stream, world.rest = "mute", "dead"
     world.run(120)
     world.tell(ev.BrokerChecked(True, "quote ok", world.now))
@@ -419,12 +419,21 @@ def test_ticks_that_have_just_returned_are_not_disturbed_by_the_ladder() -> None
     assert world.mode is Mode.LIVE
 
 
-def test_the_old_link_gets_two_seconds_to_die_before_the_new_one_opens() -> None:
-    world = World().begin().run(700)
+def test_on_the_reopen_rung_it_stays_away_until_the_bot_has_had_time_to_reconnect_alone() -> None:
+    world = World(policy=Policy()).begin().run(700)
     world.stream = "mute"
-    world.run(80)
+    world.run(110)
     [closed], [_, opened] = world.times(act.CloseStream), world.times(act.Connect)
-    assert opened - closed == 2
+    assert closed - 700 < 35  # before a bot that waits the guide's minute
+    assert opened - closed == Policy().stay_away >= 60
+
+
+def test_being_away_by_our_own_hand_is_no_lost_socket() -> None:
+    world = World(policy=replace(GUIDE, resubscribe_patience=5.0, stay_away=75.0)).begin().run(700)
+    world.stream = "mute"
+    world.run(115)
+    assert world.times(act.CloseStream) == [775.0]
+    assert world.mode is Mode.SUSPECT  # the guide's 120 s are not cut short by it
 
 
 def test_no_tick_is_promised_by_a_known_halt_or_by_a_market_that_rests() -> None:

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from runbook.feed import actions as act
 from runbook.feed import events as ev
 from runbook.feed.machine import evaluate, start, step, stop
-from runbook.feed.policy import Policy
+from runbook.feed.policy import Detect, Policy
 from runbook.feed.state import State, initial, source
 from runbook.feed.table import Mode
 from runbook.market import Instrument, Tick
@@ -199,7 +199,7 @@ class Feed(RuleBasedStateMachine):
         booked = self.state.seconds
         late = self.now - self.evaluated if self.evaluated is not None else 0.0
         assert self.promised - 1e-6 <= booked.expected <= self.promised + late + 1e-6
-        assert min(booked.websocket, booked.rest, booked.blind, booked.waiting, booked.unwatched) >= -1e-6
+        assert min(booked.websocket, booked.rest, booked.blind, booked.waiting, booked.still, booked.unwatched) >= -1e-6
 
     @invariant()
     def polling_runs_exactly_where_it_should(self) -> None:
@@ -234,11 +234,12 @@ TestAnyOrderOfEvents = Feed.TestCase
     rest=st.sampled_from(["ok", "down", "dead", "frozen"]),
     ltt=st.booleans(),
     seed=st.integers(0, 50),
+    detect=st.sampled_from(["probe", "timers"]),
 )
 def test_total_silence_reaches_rest_or_blindness_in_time(
-    live: int, fault: str, rest: str, ltt: bool, seed: int
+    live: int, fault: str, rest: str, ltt: bool, seed: int, detect: Detect
 ) -> None:
-    policy = Policy(seed=seed)
+    policy = Policy(seed=seed, detect=detect)
     world = World((NIFTY, FUTURE), policy, ltt=ltt)
     world.stream = "ticks" if live else "mute"
     world.begin().run(live)

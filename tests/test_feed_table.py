@@ -41,6 +41,7 @@ def test_only_a_suspicion_leads_to_rest_and_only_moving_ticks_lead_to_live() -> 
     assert {m for (m, _), after in TRANSITIONS.items() if after is Mode.FALLBACK} == {
         Mode.SUSPECT,
         Mode.BLIND,
+        Mode.MARKET_SILENT,
         Mode.PROBATION,
     }
     assert {c for (_, c), after in TRANSITIONS.items() if after is Mode.LIVE} == {Cause.MOVING, Cause.HELD}

@@ -22,6 +22,7 @@ from runbook.recon import (
     Verdict,
     reconcile,
 )
+from runbook.recon.ranges import PriceRange
 from tests.recon_world import CALL, PUT, SESSION, Everywhere, Recorded, at, books, fill_of, leg, log, order, position
 
 
@@ -348,6 +349,17 @@ def test_a_fill_may_be_one_tick_outside_the_recorded_range_and_no_more(price, in
     ranges = Recorded().add(CALL, "10:15:01", "145.00", "145.20")
     result = reconcile("local_paper", LIVE_EMPTY, log(leg(price=price)), ranges, SESSION)
     assert codes(result) == ([] if inside else [BreakCode.OUT_OF_RANGE])
+
+
+@pytest.mark.parametrize(("sampled", "inside"), [(True, True), (False, False)])
+def test_between_two_polls_a_price_may_have_gone_further_than_between_two_ticks(sampled, inside):
+    ranges = Everywhere(PriceRange(Decimal("25922.00"), Decimal("25931.50"), 2, sampled=sampled))
+
+    def found(price: str) -> list[BreakCode]:
+        return codes(reconcile("local_paper", LIVE_EMPTY, log(leg(price=price)), ranges, SESSION))
+
+    assert found("25918.80") == ([] if inside else [BreakCode.OUT_OF_RANGE])
+    assert found("25660.00") == [BreakCode.OUT_OF_RANGE]
 
 
 @pytest.mark.parametrize(("when", "covered"), [("10:15:04", 1), ("10:15:05", 0)])

@@ -374,7 +374,15 @@ def test_a_row_that_never_ended_is_not_a_clean_day():
 def test_the_shares_of_the_day_add_up_to_the_promised_time():
     shares = report(days.incident_day()).feed.shares
     assert shares is not None
-    parts = (shares.websocket, shares.rest, shares.blind, shares.waiting, shares.unwatched, shares.missing)
+    parts = (
+        shares.websocket,
+        shares.rest,
+        shares.blind,
+        shares.waiting,
+        shares.still,
+        shares.unwatched,
+        shares.missing,
+    )
     assert sum(parts) == shares.promised == 6.25 * 3600
 
 
@@ -547,7 +555,7 @@ junk = st.recursive(
 )
 samples = st.builds(
     lambda clock, booked, ticks, odd: FeedSample(clock, {"seconds": booked, "ticks": ticks, "counts": {"polls": 3}, "longest_gap": odd}),
-    instants, st.dictionaries(st.sampled_from(["websocket", "rest", "blind", "waiting", "unwatched"]), seconds) | junk,
+    instants, st.dictionaries(st.sampled_from(["websocket", "rest", "blind", "waiting", "still", "unwatched"]), seconds) | junk,
     st.dictionaries(words, st.integers(0, 10**9), max_size=4) | junk, junk,
 )  # fmt: skip
 messages = st.builds(

@@ -34,6 +34,7 @@ notify:
 database: sqlite:///runbook.db
 rest: {max_per_hour: 2000}
 feed: {warn_after: 60s, fallback_after: 120s, poll_every: 1.5s, detect: timers}
+ticks: {keep_sessions: 60}
 bot:
   unit: nifty-bot.service
   log: ~/OA/bot.log

@@ -6,6 +6,7 @@ word has become wrong. So a flap is announced once and then keeps silent until i
 """
 
 from runbook.alert.causes import (
+    BotMoved,
     CalendarDoubt,
     Cause,
     FeedMoved,
@@ -15,6 +16,7 @@ from runbook.alert.causes import (
     ModeLeak,
     NotFlat,
     ReadyReached,
+    SymbolStale,
     Tick,
 )
 from runbook.alert.lifecycle import (
@@ -40,6 +42,7 @@ __all__ = [
     "AlertChange",
     "AlertRule",
     "AlertState",
+    "BotMoved",
     "CalendarDoubt",
     "Cause",
     "ChangeKind",
@@ -53,6 +56,7 @@ __all__ = [
     "Notice",
     "ReadyReached",
     "Severity",
+    "SymbolStale",
     "Tick",
     "decide",
     "delayed_line",

@@ -11,12 +11,16 @@ from runbook.alert.rules import Severity
 
 
 class FeedWord(StrEnum):
-    """The feed's modes as far as alerts go. PROBATION is neither down nor up; OFF ends the session's incident untold."""
+    """The feed's modes as far as alerts go.
+
+    PROBATION is neither down nor up; SILENT: the market itself rests; OFF ends the session's incident untold.
+    """
 
     LIVE = "live"
     FALLBACK = "fallback"
     PROBATION = "probation"
     BLIND = "blind"
+    SILENT = "silent"
     OFF = "off"
 
 
@@ -32,6 +36,18 @@ class FeedMoved:
     hint: str = ""
     mode: str = "local_paper"
     feed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolStale:
+    """One instrument is silent on the stream while REST shows it moving and the others tick; `over` when it ticks again."""
+
+    symbol: str
+    at: datetime
+    reason: str
+    hint: str = ""
+    over: bool = False
+    mode: str = "local_paper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +121,30 @@ class CalendarDoubt:
 
 
 @dataclass(frozen=True, slots=True)
+class BotMoved:
+    """The bot was found `deaf` (the gateway delivers, it does not read), it `reads`, or nothing is due of it any more: `off`."""
+
+    word: Literal["deaf", "reads", "off"]
+    at: datetime
+    reason: str
+    hint: str = ""
+    mode: str = "local_paper"
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: hold-downs run out, a flap has become stable."""
 
 
-Cause = FeedMoved | JobSettled | LoginDue | ReadyReached | NotFlat | ModeLeak | CalendarDoubt | Tick
+Cause = (
+    FeedMoved
+    | SymbolStale
+    | JobSettled
+    | LoginDue
+    | ReadyReached
+    | NotFlat
+    | ModeLeak
+    | CalendarDoubt
+    | BotMoved
+    | Tick
+)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from runbook.alert.causes import (
+    BotMoved,
     CalendarDoubt,
     Cause,
     FeedMoved,
@@ -19,6 +20,7 @@ from runbook.alert.causes import (
     ModeLeak,
     NotFlat,
     ReadyReached,
+    SymbolStale,
     Tick,
 )
 from runbook.alert.rules import RULES, AlertRule, Severity
@@ -171,12 +173,14 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
 
     Hold-downs that ran out before the cause are opened first, so it does not matter how often Tick comes.
     """
-    changes = _settle(alerts, min(now, cause.at) if isinstance(cause, FeedMoved) else now)
+    changes = _settle(alerts, min(now, cause.at) if isinstance(cause, FeedMoved | SymbolStale) else now)
     newest = {a.key: a for a in alerts} | {c.key: c.alert for c in changes if c.alert}
     held = list(newest.values())
     match cause:
         case FeedMoved():
             changes += _feed(held, cause)
+        case SymbolStale():
+            changes += _symbol(held, cause)
         case JobSettled():
             changes += _job(held, cause, now)
         case NotFlat(rows):
@@ -192,6 +196,8 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
                 changes.append(AlertChange(ChangeKind.NOTICE, now, notice, tell=True))
         case CalendarDoubt():
             changes += _calendar(held, cause, now)
+        case BotMoved():
+            changes += _bot(held, cause)
         case Tick():
             pass
     return changes
@@ -201,7 +207,7 @@ def _feed(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
     labels = (("feed", cause.feed),) if cause.feed else ()
     current = _current(alerts, fingerprint(RULES["feed.fallback"], labels))
     match FeedWord(cause.to_mode):
-        case FeedWord.FALLBACK | FeedWord.BLIND as word:
+        case FeedWord.FALLBACK | FeedWord.BLIND | FeedWord.SILENT as word:
             rule = RULES[f"feed.{word}"]
             what = f"{cause.reason} ({cause.evidence})" if cause.evidence else cause.reason
             return _enter(
@@ -218,6 +224,15 @@ def _feed(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
                 return []
             # The report follows within the hour and says how the day ended; a message now would only be noise.
             return [_resolved(current, cause.at, cause.reason or "the session ended", tell=False)]
+
+
+def _symbol(alerts: Sequence[Alert], cause: SymbolStale) -> list[AlertChange]:
+    rule, labels = RULES["feed.symbol"], (("symbol", cause.symbol),)
+    if cause.over:
+        return _leave(_current(alerts, fingerprint(rule, labels)), cause.at, cause.reason)
+    return _enter(
+        alerts, _draft(rule, labels, rule.severity(cause.mode), cause.at, cause.reason, cause.hint), rule.hold
+    )
 
 
 def _job(alerts: Sequence[Alert], cause: JobSettled, now: datetime) -> list[AlertChange]:
@@ -249,6 +264,18 @@ def _calendar(alerts: Sequence[Alert], cause: CalendarDoubt, now: datetime) -> l
         if current.opened_at.date() < now.date():
             changes.append(AlertChange(ChangeKind.NOTICE, now, notice, tell=True))
     return changes
+
+
+def _bot(alerts: Sequence[Alert], cause: BotMoved) -> list[AlertChange]:
+    rule = RULES["bot.deaf"]
+    current = _current(alerts, fingerprint(rule, ()))
+    match cause.word:
+        case "deaf":
+            draft = _draft(rule, (), rule.severity(cause.mode), cause.at, cause.reason, cause.hint)
+            return _enter(alerts, draft, rule.hold)
+        case "reads":
+            return _leave(current, cause.at, cause.reason)
+    return [] if current is None else [_resolved(current, cause.at, cause.reason, tell=False)]
 
 
 def _rows(

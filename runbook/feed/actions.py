@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runbook.feed.table import Cause, Mode
+from runbook.market import Instrument
 
 Evidence = Mapping[str, object]  # plain values that json.dumps takes
 
@@ -20,9 +21,17 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Resubscribe:
-    """Authenticate again and subscribe all on the open socket."""
+    """Subscribe all once more on the open socket; `authenticate` before it, which cures a broker login under our feet."""
 
     reason: str
+    authenticate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Subscribe these on the open socket, beside what is subscribed."""
+
+    instruments: tuple[Instrument, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,20 @@ class CloseStream:
 @dataclass(frozen=True, slots=True)
 class VerifyBroker:
     """Ask for one quote over REST and answer with BrokerChecked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeCanaries:
+    """Read these once over REST and answer with Probed."""
+
+    instruments: tuple[Instrument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskCandle:
+    """Ask for the newest 1-minute candle of `instrument` and answer with CandleSeen."""
+
+    instrument: Instrument
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +123,26 @@ class Announce:
     transition: Transition
 
 
+@dataclass(frozen=True, slots=True)
+class SymbolTurned:
+    """One instrument stopped ticking while the others go on (`over` False), or ticks again; `at` as in Transition."""
+
+    instrument: Instrument
+    at: float
+    over: bool
+    reason: str
+    hint: str = ""
+
+
 Action = (
     Connect
     | Resubscribe
+    | Follow
     | CloseStream
     | VerifyBroker
+    | ProbeCanaries
+    | AskCandle
+    | SymbolTurned
     | StartPolling
     | SetPollInterval
     | StopPolling

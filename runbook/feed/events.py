@@ -34,6 +34,23 @@ class TickReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class Ticks:
+    """What one read of the socket brought, in order, each with a usable price; all of it was received at `at`."""
+
+    generation: int
+    ticks: tuple[Tick, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSeen:
+    """OpenAlgo told of an order in `instrument`, whoever sent it; nothing else of the order is kept."""
+
+    generation: int
+    instrument: Instrument
+
+
+@dataclass(frozen=True, slots=True)
 class Garbage:
     """A frame that is no tick we can use: counted and shown, never a price."""
 
@@ -52,11 +69,27 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class ConnectFailed:
-    """Connecting, authenticating or subscribing failed. `refused` is True when nothing listens on the port."""
+    """Connecting, authenticating or subscribing failed. `refused` is True when nothing listens on the port.
+
+    `asked` is the request that was refused, `authenticate` or `subscribe`; empty when it did not come so far.
+    """
 
     generation: int
     reason: str
     refused: bool = False
+    hint: str | None = None
+    asked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionLost:
+    """OpenAlgo refused to subscribe again on a connection that it had accepted: the adapter behind it is gone.
+
+    The connection lives on; to authenticate again is the cure.
+    """
+
+    generation: int
+    reason: str
     hint: str | None = None
 
 
@@ -79,6 +112,26 @@ class PollFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """The answer to ProbeCanaries, received at `at`. `reason` says why there was none at all."""
+
+    quotes: tuple[Quote, ...]
+    at: float
+    faults: tuple[tuple[Instrument, str], ...] = ()
+    reason: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CandleSeen:
+    """The newest 1-minute candle over REST: it began `age` seconds before `at`; None when the broker gave none."""
+
+    at: float
+    age: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerChecked:
     """The broker was asked over REST before a fallback: `ok` when a usable quote came back."""
 
@@ -87,5 +140,7 @@ class BrokerChecked:
     at: float
 
 
-StreamEvent = Connected | Subscribed | TickReceived | Garbage | Closed | ConnectFailed
-Event = StreamEvent | Polled | PollFailed | BrokerChecked
+StreamEvent = (
+    Connected | Subscribed | SubscriptionLost | TickReceived | Ticks | OrderSeen | Garbage | Closed | ConnectFailed
+)
+Event = StreamEvent | Polled | PollFailed | Probed | CandleSeen | BrokerChecked

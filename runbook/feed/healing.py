@@ -6,11 +6,13 @@ import hashlib
 from dataclasses import replace
 
 from runbook.feed.actions import Action, CloseStream, Connect, Note, Resubscribe
-from runbook.feed.events import Closed, ConnectFailed, Subscribed
+from runbook.feed.events import Closed, ConnectFailed, Subscribed, SubscriptionLost
 from runbook.feed.policy import Policy
-from runbook.feed.state import Fault, Link, LinkState, State, gap_limit
+from runbook.feed.state import Cure, Fault, Link, LinkState, State, gap_limit, silence
 from runbook.feed.table import Mode
 
+_UNREADABLE = 5  # frames in a row; one is an accident
+_BRIEFLY = 2.0  # seconds: time for a server to notice that we have gone
 _UNHEALTHY = {Mode.SUSPECT, Mode.FALLBACK, Mode.BLIND}
 
 
@@ -25,6 +27,7 @@ def open_link(state: State, now: float, reason: str) -> tuple[State, Connect]:
         down_since=now if link.down_since is None else link.down_since,
         rungs=(*link.rungs, now),
         attempts=link.attempts + 1,
+        away=False,
         urgent=False,
     )
     return replace(state, link=opened), Connect(opened.generation, reason)
@@ -38,9 +41,18 @@ def on_connected(state: State, now: float, policy: Policy) -> State:
         since=now,
         down_since=None,
         fault=None,
+        cure=Cure.SUBSCRIBE,
         due=now + _patience(state.link, now, policy),
     )
     return replace(state, link=link)
+
+
+def on_subscription_lost(state: State, event: SubscriptionLost, now: float) -> tuple[State, tuple[Action, ...]]:
+    """OpenAlgo has no adapter for us any more: to authenticate again is what brings it back, and is tried at once."""
+    fault = Fault(event.reason, event.hint, asked="subscribe")
+    due = min(state.link.due, now)
+    link = replace(state.link, fault=fault, lost=event.reason, cure=Cure.AUTHENTICATE, due=due)
+    return replace(state, link=link), (Note(f"OpenAlgo refused to subscribe again: {event.reason}"),)
 
 
 def on_subscribed(state: State, event: Subscribed, now: float) -> tuple[State, tuple[Action, ...]]:
@@ -50,7 +62,8 @@ def on_subscribed(state: State, event: Subscribed, now: float) -> tuple[State, t
         state = replace(state, judged_from=max(state.judged_from, now))
     link = replace(state.link, subscribed_at=now, refused=tuple(i for i, _ in event.refused))
     if not event.refused:
-        return replace(state, link=link), ()
+        fault = link.fault if link.fault is None or not link.fault.asked else None
+        return replace(state, link=replace(link, fault=fault)), ()
     told = "; ".join(f"{instrument}: {why}" for instrument, why in event.refused)
     link = replace(link, fault=Fault(f"subscription refused: {told}"))
     return replace(state, link=link), (Note(f"OpenAlgo refused a subscription: {told}"),)
@@ -59,7 +72,7 @@ def on_subscribed(state: State, event: Subscribed, now: float) -> tuple[State, t
 def on_down(state: State, event: Closed | ConnectFailed, now: float, policy: Policy) -> State:
     """The socket is gone. The first attempt after ticks have moved is made at once."""
     if isinstance(event, ConnectFailed):
-        fault = Fault(event.reason, event.hint, event.refused)
+        fault = Fault(event.reason, event.hint, event.refused, event.asked)
     else:
         fault = Fault(f"{event.reason} (code {event.code})" if event.code is not None else event.reason)
     if fault.refused and state.link.state is LinkState.OPENING:
@@ -74,12 +87,15 @@ def on_down(state: State, event: Closed | ConnectFailed, now: float, policy: Pol
 
 def proven(state: State) -> State:
     """Ticks move again: the next outage starts with a fresh ladder. The attempts of the window still count."""
-    return replace(state, link=replace(state.link, attempts=0, reopen=False, due=0.0, urgent=False, spent_noted=False))
+    fresh = replace(state.link, attempts=0, cure=Cure.SUBSCRIBE, reopened=0, due=0.0, urgent=False, spent_noted=False)
+    return replace(state, link=fresh)
 
 
 def soon(state: State, now: float) -> State:
     """Something changed on the other side (REST is back): ask the open socket again without waiting."""
-    return replace(state, link=replace(state.link, due=min(state.link.due, now), reopen=False, urgent=True))
+    # authenticate: whoever has just logged in made OpenAlgo forget what our socket had
+    again = replace(state.link, due=min(state.link.due, now), cure=Cure.AUTHENTICATE, urgent=True)
+    return replace(state, link=again)
 
 
 def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action, ...]]:
@@ -99,21 +115,52 @@ def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action,
         state, connect = open_link(state, now, link.fault.reason if link.fault else "the socket was silent")
         counts = replace(state.counts, reconnects=state.counts.reconnects + 1)
         return replace(state, counts=counts), (connect,)
-    if link.reopen:
+    if link.cure is Cure.REOPEN:
         why = "still silent after subscribing again"
         # down, but by our own hand: no fault of the other side is noted
-        link = replace(link, state=LinkState.DOWN, since=now, down_since=now, due=now + policy.stay_away, reopen=False)
+        link = replace(
+            link,
+            state=LinkState.DOWN,
+            since=now,
+            down_since=now,
+            due=now + (_BRIEFLY if garbled(state) else policy.stay_away),
+            reopened=link.reopened + 1,
+            away=True,
+        )
         return replace(state, link=link), (CloseStream(why),)
-    link = replace(link, attempts=link.attempts + 1, rungs=(*link.rungs, now), reopen=True, urgent=False)
-    wait = policy.resubscribe_patience if link.attempts == 1 else _patience(link, now, policy)
+    return _subscribe(state, now, policy)
+
+
+def _subscribe(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action, ...]]:
+    """Subscribe again on the open socket; on one that is older than the silence authenticate as well, at the second try."""
+    link = state.link
+    authenticate = link.cure is Cure.AUTHENTICATE
+    older = link.since < state.outage_since
+    following = Cure.AUTHENTICATE if older and not authenticate else Cure.REOPEN
+    link = replace(link, attempts=link.attempts + 1, rungs=(*link.rungs, now), cure=following, urgent=False)
+    if following is Cure.AUTHENTICATE or link.attempts == 1:
+        wait = policy.resubscribe_patience
+    else:  # a short outage ends by itself meanwhile: what follows takes us away from the socket
+        wait = 2 * policy.resubscribe_patience if authenticate else _patience(link, now, policy)
     counts = replace(state.counts, resubscribes=state.counts.resubscribes + 1)
     state = replace(state, link=replace(link, due=now + wait), counts=counts)
-    return state, (Resubscribe("no ticks on the open socket"),)
+    return state, (Resubscribe("no ticks on the open socket", authenticate=authenticate),)
+
+
+def garbled(state: State) -> bool:
+    """Frames come that are no ticks, and no tick has come since: the way to us is open, and it is we who cannot read."""
+    at = state.garbled_at
+    return at is not None and (state.last_tick_at is None or at > state.last_tick_at) and state.garbled >= _UNREADABLE
 
 
 def _mute(state: State, now: float, policy: Policy) -> bool:
-    """The socket is open and brings nothing; one on which ticks have just begun to flow is left alone."""
+    """The socket is open and brings nothing; one on which ticks have just begun to flow is left alone.
+
+    While REST is still being asked nothing is done: most short silences end by themselves.
+    """
     if state.link.state is not LinkState.UP or state.mode not in _UNHEALTHY:
+        return False
+    if state.mode is Mode.SUSPECT and policy.detect == "probe" and silence(state, now) < policy.warn_after:
         return False
     return state.run is None or now - state.run.last > gap_limit(state, policy)
 

@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Detect = Literal["probe", "timers"]
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """All limits of the feed; seconds of `Clock.monotonic` unless the name says otherwise."""
 
-    # silence on the socket (the guide's two limits)
+    detect: Detect = "probe"  # timers: the two limits of the guide alone
+
+    # silence on the socket (the guide's two limits, which need no probe)
     warn_after: float = 60.0
     fallback_after: float = 120.0
     closed_after: float = 15.0  # a socket that is known to be gone needs no 120 s to be believed
+
+    # silence that makes us ask REST
+    suspect_after: float = 5.0  # on a list of `busy` ticks a second and more
+    busy: float = 3.0
+    suspect_phi: float = 5.0  # on a quieter one: silence that is by chance only once in 10^phi gaps
+    first_tick_within: float = 15.0
+    rate_memory: float = 300.0  # how far back the rates look
+    rate_ticks: int = 20  # fewer say nothing about a rate
+    probe_again: float = 3.0
+    probe_rounds_per_hour: int = 20
+    check_rest_every: float = 300.0  # a look at REST while all is well, so that its failure is known beforehand
+    disagree: float = 0.0005  # of the price; two sources may differ by so much, or by three ticks
+    disagree_steps: float = 0.15
+
+    # one instrument that is silent among others that are not
+    late_phi: float = 20.0
+    late_floor: float = 5.0
+    late_min_rate: float = 0.5  # ticks a second; below it silence is everyday
+
+    # nothing moves anywhere
+    market_poll_every: float = 15.0
+    candle_every: float = 60.0
+    candle_in_doubt: float = 20.0  # while nothing moves anywhere: it tells a halt from a REST that is frozen
+    candle_stale: float = 180.0  # seconds since the newest 1-minute candle began
 
     # REST
     poll_every: float = 1.5
@@ -39,8 +68,10 @@ class Policy:
     probation_gap_no_canary: float = 60.0  # options alone may be quiet for a minute and healthy
 
     # healing the socket
-    resubscribe_patience: float = 15.0
-    stay_away: float = 2.0
+    resubscribe_patience: float = 5.0
+    # OpenAlgo drops a dead broker link only when its last client has gone: away so long that the bot's own reconnect,
+    # which most make within a minute, finds nobody else there and gets a fresh one
+    stay_away: float = 75.0
     connect_within: float = 20.0
     reconnect_min: float = 1.0
     reconnect_max: float = 60.0

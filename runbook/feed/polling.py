@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from runbook.feed import quota
@@ -9,8 +10,8 @@ from runbook.feed.actions import Action, Note, SetPollInterval, StartPolling, St
 from runbook.feed.events import Polled, PollFailed
 from runbook.feed.policy import Policy
 from runbook.feed.state import Fault, QuoteClock, Rest, State
-from runbook.feed.table import Cause
-from runbook.market import Quote
+from runbook.feed.table import Cause, Mode
+from runbook.market import Instrument, Quote
 
 
 def begin(state: State, now: float, policy: Policy, fault: Fault | None) -> tuple[State, tuple[Action, ...]]:
@@ -49,6 +50,8 @@ def _interval(state: State, now: float, policy: Policy) -> float:
     rest = state.rest
     slow = now - rest.since >= policy.slow_after and not policy.bot_served
     wanted = policy.slow_poll_every if slow else policy.poll_every
+    if state.mode is Mode.MARKET_SILENT and not rest.moves:
+        wanted = policy.market_poll_every
     over = rest.failures - policy.poll_failures_blind
     if over > 0:
         # a server in trouble, or one that refuses our key, is not helped by two questions every three seconds
@@ -61,34 +64,50 @@ def spend(state: State, now: float) -> State:
     return replace(state, quota=quota.spend(state.quota, now))
 
 
-def on_polled(state: State, event: Polled, now: float, policy: Policy) -> tuple[State, Cause | None]:
-    """Take in one answer; the cause is given when trust in REST was lost or came back."""
-    at = min(event.at, now)
-    state = replace(spend(state, now), counts=replace(state.counts, polls=state.counts.polls + 1))
-    given: dict[object, Quote] = {q.instrument: q for q in event.quotes}
-    faults: dict[object, str] = dict(event.faults)
+def take(
+    state: State, answered: Sequence[Quote], faults: Sequence[tuple[Instrument, str]], at: float, *, only: bool = False
+) -> tuple[State, bool]:
+    """Move the clocks of REST by one answer; True when it held a usable quote. `only`: what it does not name was not asked."""
+    given = {q.instrument: q for q in answered}
+    faulty = dict(faults)
     quotes = dict(state.quotes)
-    moved, good = False, False
-    judged = state.canaries
+    good = False
     for instrument in state.watched:
         quote, clock = given.get(instrument), state.quotes[instrument]
-        why = faults.get(instrument, "not in the answer") if quote is None else quote.fault
+        if only and quote is None and instrument not in faulty:
+            continue
+        why = faulty.get(instrument, "not in the answer") if quote is None else quote.fault
         if quote is None or why is not None:
             quotes[instrument] = replace(clock, still=clock.still + 1, fault=why)
             continue
         good = True
         same = clock.quote is not None and clock.quote.fingerprint == quote.fingerprint
-        moved = moved or (instrument in judged and clock.quote is not None and not same)
         quotes[instrument] = QuoteClock(
             quote, at, clock.changed_at if same else at, clock.still + 1 if same else 0, fault=None
         )
-    state = replace(state, quotes=quotes)
+    return replace(state, quotes=quotes), good
+
+
+def on_polled(state: State, event: Polled, now: float, policy: Policy) -> tuple[State, Cause | None]:
+    """Take in one answer; the cause is given when trust in REST was lost or came back."""
+    at = min(event.at, now)
+    state = replace(spend(state, now), counts=replace(state.counts, polls=state.counts.polls + 1))
+    before = state.quotes
+    state, good = take(state, event.quotes, event.faults, at)
     if not state.rest.polling:
         return state, None
     if not good:
-        why = next((c.fault for c in quotes.values() if c.fault), "an empty answer")
+        why = next((c.fault for c in state.quotes.values() if c.fault), "an empty answer")
         return _failed(state, at, policy, Fault(f"no usable quote: {why}"))
-    return _good(state, at, policy, moved=moved or not judged)
+    moved = any(_differs(before[i].quote, state.quotes[i]) for i in state.canaries)
+    return _good(state, at, policy, moved=moved or not state.canaries)
+
+
+def _differs(before: Quote | None, clock: QuoteClock) -> bool:
+    """True when this answer brought another quote than the one we had."""
+    if before is None or clock.quote is None or clock.fault is not None:
+        return False
+    return clock.quote.fingerprint != before.fingerprint
 
 
 def on_failed(state: State, event: PollFailed, now: float, policy: Policy) -> tuple[State, Cause | None]:

@@ -24,11 +24,20 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What the other side last complained of; `refused` when nothing listened on the port."""
+    """What the other side last complained of; `refused` when nothing listened on the port, `asked` as in ConnectFailed."""
 
     reason: str
     hint: str | None = None
     refused: bool = False
+    asked: str = ""
+
+
+class Cure(StrEnum):
+    """What is tried next on an open socket that brings nothing, in this order."""
+
+    SUBSCRIBE = "subscribe"
+    AUTHENTICATE = "authenticate"  # and subscribe
+    REOPEN = "reopen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +45,8 @@ class Link:
     """Our connection and the attempts to heal it.
 
     `rungs` are the times of the attempts within the window; `attempts` counts them since ticks last moved; `due` is
-    when the next may be made. `reopen` says whether the next one on an open socket is to close it and open another.
-    `urgent` lets it use the attempt that routine leaves unspent.
+    when the next may be made, `cure` what it will be on an open socket. `reopened` counts the connections that were
+    opened in this outage and stayed mute. `away`: closed by our own hand, to be opened again. `urgent` lets it use the attempt that routine leaves unspent.
     """
 
     state: LinkState = LinkState.NONE
@@ -49,9 +58,12 @@ class Link:
     rungs: tuple[float, ...] = ()
     attempts: int = 0
     due: float = 0.0
-    reopen: bool = False
+    cure: Cure = Cure.SUBSCRIBE
+    reopened: int = 0
+    away: bool = False
     urgent: bool = False
     spent_noted: bool = False
+    lost: str = ""  # why OpenAlgo refused to subscribe again in this outage: the adapter behind us was gone
     refused: tuple[Instrument, ...] = ()  # what OpenAlgo did not subscribe for us
 
 
@@ -109,6 +121,74 @@ class Rest:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """How often an instrument ticks: `ticks` and `time` (seconds) fade with age. `count` and `at` are where it stood last."""
+
+    count: int = 0
+    at: float | None = None
+    ticks: float = 0.0
+    time: float = 0.0
+
+
+class Purpose(StrEnum):
+    """Why REST is asked outside of polling."""
+
+    SILENCE = "silence"  # the whole feed is silent
+    SYMBOL = "symbol"  # one instrument is
+    CHECK = "check"  # all is well, and is to be known of REST as well
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """A round of questions to REST: the first good answer is what the next ones are held against.
+
+    `asked_at` is None while no answer is awaited; `due` is when to ask next.
+    """
+
+    purpose: Purpose
+    targets: tuple[Instrument, ...]
+    since: float
+    due: float
+    asked_at: float | None = None
+    first_at: float | None = None
+    first: Mapping[Instrument, Quote] = field(default_factory=dict)
+    answers: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """One instrument that is silent since `since` while others tick; `confirmed` when REST showed it moving meanwhile.
+
+    `asked_at` is when REST was last asked about it.
+    """
+
+    since: float
+    confirmed: bool = False
+    asked_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """The newest 1-minute candle: seen at `at`, when its beginning lay `age` seconds back; None when there was none."""
+
+    at: float
+    age: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What REST showed when it was last asked outside of polling; `moved_at` when a price was last seen to move there."""
+
+    at: float | None = None
+    moved_at: float | None = None
+    moved: str = ""  # the movement in words
+    fault: Fault | None = None
+    failing_since: float | None = None
+    contradicted: tuple[str, ...] = ()  # where the stream and REST disagree about a price, in words
+
+
+@dataclass(frozen=True, slots=True)
 class Seconds:
     """Where the promised seconds went; their sum is the time in which ticks were promised."""
 
@@ -116,11 +196,12 @@ class Seconds:
     rest: float = 0.0
     blind: float = 0.0
     waiting: float = 0.0  # silent, and no verdict yet (ARMED, SUSPECT)
+    still: float = 0.0  # nothing moved on either side (MARKET_SILENT)
     unwatched: float = 0.0  # not started, or runbook itself was stopped
 
     @property
     def expected(self) -> float:
-        return self.websocket + self.rest + self.blind + self.waiting + self.unwatched
+        return self.websocket + self.rest + self.blind + self.waiting + self.still + self.unwatched
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +218,7 @@ class Counts:
     polls: int = 0
     poll_failures: int = 0
     pauses: int = 0
+    probes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +232,7 @@ class State:
     started: bool = False
     phase: PhaseName = PhaseName.SHUT
     expects: bool = False
+    quiet: frozenset[Instrument] = frozenset()
     canaries: tuple[Instrument, ...] = ()  # kept, not asked for with each tick: the hot path looks at it
     evaluated_at: float | None = None
     accounted_at: float | None = None
@@ -165,6 +248,16 @@ class State:
     returned_at: float | None = None
     failed_at: float | None = None
     link: Link = field(default_factory=Link)
+    warned: bool = False  # the guide's warning was said in this outage
+    rates: Mapping[Instrument, Rate] = field(default_factory=dict)
+    probing: Probing | None = None
+    rounds: tuple[float, ...] = ()  # when the rounds of the last hour began
+    checked: Checked = field(default_factory=Checked)
+    candle: Candle | None = None
+    candle_asked: float | None = None
+    late: Mapping[Instrument, Late] = field(default_factory=dict)
+    garbled: int = 0  # frames that are no ticks, since the last tick
+    garbled_at: float | None = None
     run: Run | None = None
     rest: Rest = field(default_factory=Rest)
     ticks: Mapping[Instrument, TickClock] = field(default_factory=dict)
@@ -226,6 +319,8 @@ def account(state: State, now: float, *, unwatched: bool = False) -> State:
         bucket = "unwatched"
     elif state.mode is Mode.BLIND:
         bucket = "blind"
+    elif state.mode is Mode.MARKET_SILENT:
+        bucket = "still"
     elif (where := source(state)) is None:
         bucket = "waiting"
     else:

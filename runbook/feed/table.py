@@ -17,6 +17,7 @@ class Mode(StrEnum):
     FALLBACK = "FALLBACK"  # prices from REST
     PROBATION = "PROBATION"  # ticks are back and must hold; REST keeps running
     BLIND = "BLIND"  # no price from either side that can be trusted
+    MARKET_SILENT = "MARKET_SILENT"  # neither side moves, and both answer: nothing is traded
 
 
 class Cause(StrEnum):
@@ -28,6 +29,8 @@ class Cause(StrEnum):
     MOVING = "moving"
     SILENT = "silent"
     CLOSED = "closed"
+    MOVED = "moved"
+    STILL = "still"
     VERIFIED = "verified"
     UNVERIFIED = "unverified"
     REST_FAILED = "rest failed"
@@ -48,6 +51,8 @@ def _table() -> dict[tuple[Mode, Cause], Mode]:
         (Mode.LIVE, Cause.SILENT): Mode.SUSPECT,
         (Mode.LIVE, Cause.CLOSED): Mode.SUSPECT,
         (Mode.SUSPECT, Cause.MOVING): Mode.LIVE,
+        (Mode.SUSPECT, Cause.MOVED): Mode.FALLBACK,
+        (Mode.SUSPECT, Cause.STILL): Mode.MARKET_SILENT,
         (Mode.SUSPECT, Cause.VERIFIED): Mode.FALLBACK,
         (Mode.SUSPECT, Cause.UNVERIFIED): Mode.BLIND,
         (Mode.FALLBACK, Cause.REST_FAILED): Mode.BLIND,
@@ -55,6 +60,10 @@ def _table() -> dict[tuple[Mode, Cause], Mode]:
         (Mode.FALLBACK, Cause.RETURNED): Mode.PROBATION,
         (Mode.BLIND, Cause.REST_BACK): Mode.FALLBACK,
         (Mode.BLIND, Cause.RETURNED): Mode.PROBATION,
+        (Mode.MARKET_SILENT, Cause.MOVING): Mode.LIVE,
+        (Mode.MARKET_SILENT, Cause.MOVED): Mode.FALLBACK,
+        (Mode.MARKET_SILENT, Cause.REST_FAILED): Mode.BLIND,
+        (Mode.MARKET_SILENT, Cause.REST_FROZEN): Mode.BLIND,
         (Mode.PROBATION, Cause.HELD): Mode.LIVE,
         (Mode.PROBATION, Cause.BROKEN): Mode.FALLBACK,
         (Mode.PROBATION, Cause.BROKEN_BLIND): Mode.BLIND,

@@ -13,11 +13,15 @@ from runbook.recon.leg import Leg, TimeQuality, shown
 
 
 class PriceRange(NamedTuple):
-    """The lowest and highest recorded price of a stretch, and how many records it holds."""
+    """The lowest and highest recorded price of a stretch, and how many records it holds.
+
+    `sampled`: they are answers to polls, between which prices went unseen.
+    """
 
     low: Decimal
     high: Decimal
     records: int
+    sampled: bool = False
 
 
 class PriceRanges(Protocol):
@@ -41,16 +45,17 @@ class Tolerances:
     late_time: timedelta = timedelta(minutes=5)  # for stamps taken when the row was logged
     feed_gap: timedelta = timedelta(seconds=1)
     enough: int = 2
+    sampled_share: Decimal = Decimal("0.001")  # instead of `price_share`, of a range that was polled and not pushed
     tick_sizes: tuple[tuple[Instrument, Decimal], ...] = ()
     _ticks: dict[Instrument, Decimal] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_ticks", dict(self.tick_sizes))
 
-    def price(self, instrument: Instrument, price: Decimal) -> Decimal:
-        """One tick, or 0.01 % of the price where that is more."""
+    def price(self, instrument: Instrument, price: Decimal, *, sampled: bool = False) -> Decimal:
+        """One tick, or 0.01 % of the price where that is more; 0.1 % against a range that was only sampled."""
         tick = self._ticks.get(instrument, Decimal("0.0025") if instrument.exchange in _CURRENCY else self.tick_size)
-        return max(tick, price * self.price_share)
+        return max(tick, price * (self.sampled_share if sampled else self.price_share))
 
     def apart(self, one: Leg, other: Leg) -> timedelta | None:
         """How far two stamps may be apart: the worse one decides; None means that one of them says nothing."""
@@ -108,8 +113,10 @@ def judge(leg: Leg, ranges: PriceRanges | None, tolerances: Tolerances) -> Judge
     if found is None or found.records < tolerances.enough:
         held = found.records if found else 0
         return Judgement(Finding.NO_TICKS, f"{held} prices were recorded {where}", by_day)
-    allowed = tolerances.price(leg.instrument, leg.price)
-    span = f"{shown(found.low)} to {shown(found.high)} {where} ({found.records} records)"
+    allowed = tolerances.price(leg.instrument, leg.price, sampled=found.sampled)
+    span = (
+        f"{shown(found.low)} to {shown(found.high)} {where} ({found.records} {'polls' if found.sampled else 'records'})"
+    )
     if found.low - allowed <= leg.price <= found.high + allowed:
         return Judgement(Finding.IN_RANGE, f"recorded {span}", by_day)
     return Judgement(Finding.OUT_OF_RANGE, f"{shown(leg.price)} was never near: recorded {span}", by_day)

@@ -13,10 +13,11 @@ from runbook.report.layout import plain
 from runbook.report.parts import FeedPart, Outage, Shares, Stretch
 from runbook.session import Session
 
+BRIEF = timedelta(seconds=60)
 CELLS = 60  # of the timeline: one line of a phone
 SAMPLED = timedelta(seconds=150)  # totals come each minute; a longer silence of them means that nobody watched
 _NOT_PROMISED = "no ticks are promised"  # how the feed's machine words an OFF in mid-session that is no fault
-_BUCKETS = ("websocket", "rest", "blind", "waiting", "unwatched")
+_BUCKETS = ("websocket", "rest", "blind", "waiting", "still", "unwatched")
 # PROBATION stays REST: its ticks have not proved themselves, and REST keeps running.
 _SPOKEN = {
     Mode.LIVE: "WebSocket",
@@ -25,10 +26,20 @@ _SPOKEN = {
     Mode.BLIND: "BLIND",
     Mode.SUSPECT: "silent",
     Mode.ARMED: "silent",
+    Mode.MARKET_SILENT: "market still",
     Mode.OFF: "unwatched",
 }
-_MARKS = {"WebSocket": "=", "REST": "r", "BLIND": "X", "silent": "w", "unwatched": "?", "not promised": "-"}
-LEGEND = "= WebSocket, r REST, X blind, w silent, ? not watched, - none promised, . not yet"
+_MARKS = {
+    "WebSocket": "=", "REST": "r", "BLIND": "X", "silent": "w", "market still": "m", "unwatched": "?", "not promised": "-",
+}  # fmt: skip
+_LEGEND = "= WebSocket, r REST, X blind, w silent, ? not watched, - none promised, . not yet"
+_RARE = "m market still, "
+
+
+def legend(bar: str) -> str:
+    """What the marks of a timeline mean; a mark that is hardly ever seen is explained where it is."""
+    before, after = _LEGEND.split("?", 1)
+    return f"{before}{_RARE if 'm' in bar else ''}?{after}"
 
 
 def feed_part(facts: DayFacts, until: datetime | None, instruments: Iterable[str], *, over: bool) -> FeedPart:
@@ -151,14 +162,21 @@ def _outages(changes: Sequence[FeedChange], stretches: Sequence[Stretch]) -> tup
     found: list[Outage] = []
     held: list[int] = []
     for n, change in enumerate(changes):
-        if change.now in (Mode.SUSPECT, Mode.FALLBACK, Mode.PROBATION, Mode.BLIND):
+        if change.now in (Mode.SUSPECT, Mode.FALLBACK, Mode.PROBATION, Mode.BLIND, Mode.MARKET_SILENT):
             held.append(n)
+        elif held and change.now == Mode.LIVE and _brief(changes, held, change):
+            held = []
         elif held and change.now in (Mode.LIVE, Mode.OFF):
             found.append(_outage([changes[i] for i in held], [stretches[i] for i in held], change))
             held = []
     if held:
         found.append(_outage([changes[i] for i in held], [stretches[i] for i in held], None))
     return tuple(found)
+
+
+def _brief(changes: Sequence[FeedChange], held: Sequence[int], back: FeedChange) -> bool:
+    """A doubt that ended by itself before the guide would have warned: its seconds are booked, and it is no outage."""
+    return all(changes[n].now == Mode.SUSPECT for n in held) and back.at - changes[held[0]].at < BRIEF
 
 
 def _outage(changes: Sequence[FeedChange], stretches: Sequence[Stretch], over: FeedChange | None) -> Outage:
@@ -223,8 +241,9 @@ def _cell(spent: Mapping[str, float], length: float) -> str:
     unknown = length - sum(spent.values()) + spent.get("unwatched", 0.0)
     if unknown > length / 4:
         return "?"
-    if spent.get("silent", 0.0) > length / 4:
-        return "w"
+    for mode in ("silent", "market still"):
+        if spent.get(mode, 0.0) > length / 4:
+            return _MARKS[mode]
     known = {mode: held for mode, held in spent.items() if mode != "unwatched"}
     return _MARKS[max(known, key=lambda mode: known[mode])] if known else "?"
 

@@ -20,7 +20,7 @@ def to_json(report: Report) -> dict[str, Any]:
     session: {status, name, reason, open, close, intervals, source, confidence, note};
     steps: one per row, a repeat in one: {job, slot, repeating, planned, planned_last, rows, ran, tries, ok, missed,
     skipped, failed, waiting, state, started, took, late_by, ended_late, reason, hint, holes: [{from, to, count}]};
-    feed: {mode, shares: {promised, websocket, rest, blind, waiting, unwatched, missing}, gaps, longest_gap, fallbacks,
+    feed: {mode, shares: {promised, websocket, rest, blind, waiting, still, unwatched, missing}, gaps, longest_gap, fallbacks,
     outages: [{silent_from, doubted, fell, end, back, cause, hint, stretches}], ticks, counts, restarts, bar, until};
     reconciliation: as the step kept it; alerts: [{number, severity, title, what, opened, resolved, reason, state,
     messages: [{kind, title, at, channels: [{channel, state, text}]}]}]; notices: messages that belong to no alert;

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from runbook.report import phrases as say
-from runbook.report.feed import LEGEND
+from runbook.report.feed import legend
 from runbook.report.layout import clock, plain
 from runbook.report.parts import Report
 from runbook.report.trades import legs_words, open_words, pnl_words
@@ -33,7 +33,7 @@ def render_markdown(report: Report) -> str:
     session = report.day.session
     if report.feed.bar and session is not None:
         edges = clock(session.open, report.zone), clock(session.close, report.zone)
-        out += ["```", f"{edges[0]} {report.feed.bar} {edges[1]}", LEGEND, "```", ""]
+        out += ["```", f"{edges[0]} {report.feed.bar} {edges[1]}", legend(report.feed.bar), "```", ""]
     for outage in report.feed.outages or ():
         first, *more = say.outage_lines(outage, report)
         out += [f"- {_safe(first)}", *(f"  - {_safe(line)}" for line in more)]

@@ -105,7 +105,12 @@ def _feed(report: Report) -> list[str]:
         out = [f"Feed: {say.NO_DATA}"]
     else:
         said = [f"Feed: WebSocket {share(shares.websocket, shares.promised) if shares.websocket else 'none'}"]
-        rest = (shares.rest, "REST"), (shares.blind, "BLIND"), (shares.waiting, "silent")
+        rest = (
+            (shares.rest, "REST"),
+            (shares.blind, "BLIND"),
+            (shares.waiting, "silent"),
+            (shares.still, "market still"),
+        )
         said += [f"{name} {span(held)}" for held, name in rest if held >= (_BRIEF if name == "silent" else 0.1)]
         if lost := shares.unwatched + shares.missing:
             said.append(f"not watched {span(lost)}")

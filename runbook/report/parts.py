@@ -141,6 +141,7 @@ class Shares:
     rest: float
     blind: float
     waiting: float
+    still: float  # nothing moved at the exchange
     unwatched: float
     missing: float
 

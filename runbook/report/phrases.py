@@ -138,6 +138,7 @@ def shares_words(shares: Shares) -> str:
         one("REST", shares.rest),
         one("blind", shares.blind),
         one("waiting", shares.waiting),
+        *([one("market still", shares.still)] if shares.still else []),
         one("unwatched", shares.unwatched),
     ]
     if shares.missing:

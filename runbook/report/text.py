@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runbook.report import phrases as say
-from runbook.report.feed import LEGEND
+from runbook.report.feed import legend
 from runbook.report.layout import WIDTH, clock, line, table, wrap
 from runbook.report.parts import Report, Stage
 from runbook.report.trades import legs_words, open_words, pnl_words
@@ -50,7 +50,10 @@ def _feed(report: Report) -> list[str]:
     session = report.day.session
     if report.feed.bar and session is not None:
         edges = clock(session.open, report.zone), clock(session.close, report.zone)
-        out += [f"{_INDENT}{edges[0]} {report.feed.bar} {edges[1]}", *wrap(LEGEND, WIDTH, f"{_INDENT}      ")]
+        out += [
+            f"{_INDENT}{edges[0]} {report.feed.bar} {edges[1]}",
+            *wrap(legend(report.feed.bar), WIDTH, f"{_INDENT}      "),
+        ]
     for outage in report.feed.outages or ():
         first, *more = say.outage_lines(outage, report)
         out += wrap(first, WIDTH, f"{_INDENT}- ")

@@ -30,6 +30,7 @@ from runbook.feed.events import Closed, Connected, ConnectFailed, Garbage, Strea
 from runbook.market import Instrument
 from runbook.ports import GatewayMode
 from runbook.simulator import Simulator, Ticket
+from tests.adapters.ear import Heard
 
 NIFTY = Instrument("NIFTY", "NSE_INDEX")
 RELIANCE = Instrument("RELIANCE", "NSE")
@@ -64,7 +65,7 @@ def stream(sim: Simulator, clock: RehearsalClock) -> Iterator[OpenAlgoStream]:
 
 @pytest.fixture
 def heard() -> queue.Queue[StreamEvent]:
-    return queue.Queue()
+    return Heard()
 
 
 def until(heard: queue.Queue[StreamEvent], kind: type[StreamEvent], within: float = 5) -> StreamEvent:

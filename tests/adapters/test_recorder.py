@@ -95,8 +95,10 @@ def test_a_quotes_bid_and_ask_widen_the_range_and_a_missing_side_does_not(tmp_pa
         (Source.REST_POLLING, quote(150.0, 0.0, 150.2), OPEN + timedelta(minutes=1)),
     )
     with reading(tmp_path) as read:
-        assert read.around(CALL, OPEN, WIDE) == PriceRange(Decimal("144.8"), Decimal("145.3"), 1)
-        assert read.around(CALL, OPEN + timedelta(minutes=1), WIDE) == PriceRange(Decimal(150), Decimal("150.2"), 1)
+        assert read.around(CALL, OPEN, WIDE) == PriceRange(Decimal("144.8"), Decimal("145.3"), 1, sampled=True)
+        assert read.around(CALL, OPEN + timedelta(minutes=1), WIDE) == PriceRange(
+            Decimal(150), Decimal("150.2"), 1, sampled=True
+        )
 
 
 @pytest.mark.parametrize("price", [0.0025, 83.4275, 26049.90, 13.2475, 999_999.95])

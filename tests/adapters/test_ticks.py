@@ -15,11 +15,12 @@ import pytest
 from websockets.sync.server import ServerConnection
 
 from runbook.adapters.ticks import OpenAlgoStream, Patience
-from runbook.adapters.ticks.stream import MAX_FRAME
+from runbook.adapters.ticks.link import MAX_FRAME
 from runbook.clock import RehearsalClock, SystemClock, host_monotonic
 from runbook.errors import BrokerSessionGone, UsageError, WrongKey
-from runbook.feed.events import Closed, Connected, ConnectFailed, Garbage, StreamEvent, Subscribed, TickReceived
+from runbook.feed.events import Closed, Connected, ConnectFailed, Garbage, StreamEvent, Subscribed, TickReceived, Ticks
 from runbook.market import Instrument
+from tests.adapters.ear import Ear, says
 from tests.adapters.replay import (
     KEY,
     StreamReplay,
@@ -37,33 +38,6 @@ NIFTY = Instrument("NIFTY", "NSE_INDEX")
 RELIANCE = Instrument("RELIANCE", "NSE")
 SBIN = Instrument("SBIN", "NSE")
 NOPE = Instrument("NOPE", "NSE")
-
-
-class Ear:
-    """Collects what a stream emits; waits for it with a deadline."""
-
-    def __init__(self) -> None:
-        self.heard: queue.Queue[StreamEvent] = queue.Queue()
-
-    def next(self, within: float = 5) -> StreamEvent:
-        try:
-            return self.heard.get(timeout=within)
-        except queue.Empty:
-            pytest.fail(f"nothing was emitted within {within} s")
-
-    def until(self, kind: type[StreamEvent], within: float = 5) -> list[StreamEvent]:
-        """All events up to the first of `kind`, that one last."""
-        got: list[StreamEvent] = []
-        deadline = host_monotonic() + within
-        while not got or not isinstance(got[-1], kind):
-            got.append(self.next(max(0.01, deadline - host_monotonic())))
-        return got
-
-    def rest(self) -> list[StreamEvent]:
-        got = []
-        while not self.heard.empty():
-            got.append(self.heard.get())
-        return got
 
 
 @pytest.fixture(scope="module")
@@ -104,22 +78,6 @@ def make() -> Iterator[Callable[..., OpenAlgoStream]]:
 def stream(replay: StreamReplay, make: Callable[..., OpenAlgoStream]) -> OpenAlgoStream:
     made: OpenAlgoStream = make(replay.url)
     return made
-
-
-def says(*frames: Any) -> Callable[[ServerConnection], None]:
-    """Authenticates, acknowledges NIFTY, then sends these frames (bytes as binary, str as they are) and stays."""
-
-    def script(ws: ServerConnection) -> None:
-        ws.recv()
-        ws.send(json.dumps(auth_ok()))
-        ws.recv()
-        ws.send(json.dumps(ack("NIFTY")))
-        for each in frames:
-            ws.send(each if isinstance(each, str | bytes) else json.dumps(each))
-        for _ in ws:
-            pass
-
-    return script
 
 
 # --- recorded conversations ------------------------------------------------------------------------------------------
@@ -440,7 +398,7 @@ def test_a_host_that_slept_reads_the_pong_that_came_meanwhile_before_it_judges(
 ) -> None:
     slept = [0.0]
     stop = threading.Event()
-    monkeypatch.setattr("runbook.adapters.ticks.stream.host_monotonic", lambda: host_monotonic() + slept[0])
+    monkeypatch.setattr("runbook.adapters.ticks.link.host_monotonic", lambda: host_monotonic() + slept[0])
 
     def talk(conn: socket.socket) -> None:
         upgraded(conn)
@@ -475,8 +433,8 @@ def test_a_listener_that_was_slow_is_not_taken_for_a_missing_pong(
     replay.scripts = [says(*[market_data(26000.0 + i) for i in range(3)])]
 
     def slow(event: StreamEvent) -> None:
-        if isinstance(event, TickReceived):
-            time.sleep(0.3)
+        if isinstance(event, Ticks):
+            time.sleep(0.9)
         ear.heard.put(event)
 
     make(replay.url, Patience(ping_every=0.1, pong_within=0.1)).connect(1, [NIFTY], slow)
@@ -579,7 +537,7 @@ def test_a_listener_that_fails_ends_the_generation_and_is_logged(
 ) -> None:
     def broken(event: StreamEvent) -> None:
         ear.heard.put(event)
-        if isinstance(event, TickReceived):
+        if isinstance(event, Ticks):
             raise RuntimeError("the queue is full")
 
     replay.scripts = [says(market_data(26000.0))]
@@ -737,22 +695,26 @@ def test_a_new_connection_silences_the_old_one(replay: StreamReplay, stream: Ope
     assert replay.ended.get(timeout=2)[0] == 1000
 
 
-def test_a_listener_may_close_the_stream_that_calls_it(replay: StreamReplay, stream: OpenAlgoStream, ear: Ear) -> None:
+def test_a_listener_may_close_the_stream_that_calls_it(replay: StreamReplay, stream: OpenAlgoStream) -> None:
     took: list[float] = []
+    heard: list[StreamEvent] = []
+    closed = threading.Event()
 
     def close_at_once(event: StreamEvent) -> None:
-        if isinstance(event, TickReceived):
+        if isinstance(event, Ticks):
             began = host_monotonic()
             stream.close()
             took.append(host_monotonic() - began)
-        ear.heard.put(event)
+        heard.append(event)
+        if isinstance(event, Ticks):
+            closed.set()
 
     replay.scripts = [says(market_data(1.5), market_data(2.5))]
     stream.connect(1, [NIFTY], close_at_once)
-    ear.until(TickReceived)
+    assert closed.wait(5)
     assert replay.ended.get(timeout=2)[0] == 1000
     assert took[0] < 0.5
-    assert ear.rest() == []
+    assert [type(e) for e in heard] == [Connected, Subscribed, Ticks]
 
 
 @pytest.mark.parametrize("phase", ["listener", "handshake", "half-open"])

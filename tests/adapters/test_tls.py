@@ -20,6 +20,7 @@ from runbook.clock import SystemClock, host_monotonic
 from runbook.errors import GatewayUnreachable
 from runbook.feed.events import ConnectFailed, StreamEvent, TickReceived
 from runbook.market import Instrument
+from tests.adapters.ear import Heard
 from tests.adapters.replay import KEY, ack, auth_ok, frame, market_data, raw_server, read_request, upgraded
 
 NIFTY = Instrument("NIFTY", "NSE_INDEX")
@@ -59,7 +60,7 @@ def test_the_stream_reads_every_tick_over_tls_and_closes_at_once(
     context: ssl.SSLContext, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    heard: queue.Queue[StreamEvent] = queue.Queue()
+    heard = Heard()
     stop = threading.Event()
     with raw_server(stream_over(context, stop)) as port:
         stream = OpenAlgoStream(f"wss://127.0.0.1:{port}/ws", KEY, SystemClock())

@@ -146,11 +146,12 @@ def clean(more: dict[str, str] | None = None) -> dict[str, str]:
 class Serving:
     """One `runbook serve`. Its log is a file beside the site."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, debug: bool = True) -> None:
         self.site = site
         self.log = site.folder.with_suffix(".log")
         with self.log.open("ab") as out:
-            command = [sys.executable, "-W", "error", "-m", "runbook", "--debug", "--site", str(site.folder), "serve"]
+            more = ["--debug"] if debug else []
+            command = [sys.executable, "-W", "error", "-m", "runbook", *more, "--site", str(site.folder), "serve"]
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=clean())
         self.pid = self.process.pid
 

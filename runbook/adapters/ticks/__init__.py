@@ -1,5 +1,8 @@
-"""OpenAlgo's stream: `dialogue` knows what is said, `stream` moves the bytes."""
+"""OpenAlgo's stream: `frames` cuts bytes into messages, `dialogue` knows what is said, `link` is one connection of the
+`stream`.
+"""
 
-from runbook.adapters.ticks.stream import OpenAlgoStream, Patience
+from runbook.adapters.ticks.link import Patience
+from runbook.adapters.ticks.stream import OpenAlgoStream
 
 __all__ = ["OpenAlgoStream", "Patience"]

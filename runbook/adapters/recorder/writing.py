@@ -1,51 +1,25 @@
-"""Recorded ticks: one small SQLite file for each session, written by a thread of its own and read by reconciliation.
-
-A tick is one row of a plain table: its id is the receipt time in milliseconds, shifted by eight bits to tell apart what
-came in one millisecond; so rows are appended in order, pages are full, and no index is needed to find a stretch of time.
-Prices are whole steps of 1/10000 rupee, `lag` is the receipt time minus the broker's last-trade time in milliseconds,
-and a series is an instrument at a source. `PRAGMA user_version` is the version of this form.
-"""
+"""Recorded ticks: one small SQLite file for each session, written by a thread of its own."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import zlib
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from runbook.adapters.recorder.form import BITS, SCHEMA, STEPS, VERSION, epoch, session_file
+from runbook.adapters.recorder.shelf import unpack
 from runbook.errors import StoreError
 from runbook.market import Instrument, Quote, Source, Tick
-from runbook.recon.ranges import PriceRange
 
-STEPS = 10_000  # of a rupee: holds a currency tick of 0.0025 and an index printed with four decimals
-_VERSION = 1
-_BITS = 8
 _HUGE = 1 << 60  # what SQLite's integers hold, with room
-_SCHEMA = """
-CREATE TABLE series (id INTEGER PRIMARY KEY, symbol TEXT NOT NULL, exchange TEXT NOT NULL, source TEXT NOT NULL,
-                     UNIQUE (symbol, exchange, source));
-CREATE TABLE ticks (id INTEGER PRIMARY KEY, series INTEGER NOT NULL, price INTEGER NOT NULL, lag INTEGER);
-CREATE TABLE sides (id INTEGER PRIMARY KEY, bid INTEGER, ask INTEGER);  -- of quotes only: the stream sends no bid or ask
-CREATE TABLE lost (run INTEGER PRIMARY KEY, ticks INTEGER NOT NULL);    -- what a recorder had to drop, a row a run
-"""
 _Item = tuple[Source, Tick | Quote, datetime]
 _Row = tuple[int, Instrument, Source, int, int | None, tuple[int | None, int | None] | None]
-
-
-def session_file(folder: Path, session: date) -> Path:
-    """Where the ticks of a session lie: ticks/2026-11-23.db."""
-    return folder / f"{session.isoformat()}.db"
-
-
-def _epoch(session: date) -> int:
-    """The millisecond from which a session's ids count: noon UTC the day before, so that no id of the day is negative."""
-    return int((datetime.combine(session, time(), UTC) - timedelta(hours=12)).timestamp() * 1000)
 
 
 class Recorder:
@@ -64,7 +38,7 @@ class Recorder:
         self.fault: str | None = None  # why the last commit failed; None while all is well
         self._capacity = capacity
         self._every = every
-        self._epoch = _epoch(session)
+        self._epoch = epoch(session)
         self._waiting: deque[_Item] = deque()
         self._pending: list[_Row] = []  # taken from the queue, not yet committed
         self._told = 0  # drops that are in the file
@@ -74,8 +48,9 @@ class Recorder:
         self._series: dict[tuple[Instrument, Source], int] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            unpack(folder, session)
             self._db = self._open()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, EOFError, zlib.error, sqlite3.Error) as error:
             raise StoreError(f"ticks cannot be recorded in {self.path}: {error}", hint="move that file away") from error
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._thread.start()
@@ -111,9 +86,9 @@ class Recorder:
             db.execute("PRAGMA synchronous = NORMAL")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
-            elif version != _VERSION:
-                raise StoreError(f"{self.path} has form {version}, this runbook writes form {_VERSION}")
+                db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
+            elif version != VERSION:
+                raise StoreError(f"{self.path} has form {version}, this runbook writes form {VERSION}")
             self._run = (db.execute("SELECT max(run) FROM lost").fetchone()[0] or 0) + 1
         except BaseException:
             db.close()
@@ -187,18 +162,18 @@ class Recorder:
 
     def _free(self, millis: int) -> int:
         """An unused id of that millisecond; the 257th of one millisecond moves to the next."""
-        first = millis << _BITS
+        first = millis << BITS
         if first > self._last:
             return first
         while True:
             # The clock was set back, two feeds met, or the session was opened again: look what is taken.
-            among = (first, first | (1 << _BITS) - 1)
+            among = (first, first | (1 << BITS) - 1)
             (taken,) = self._db.execute("SELECT max(id) FROM ticks WHERE id BETWEEN ? AND ?", among).fetchone()
             if taken is None:
                 return first
             if taken < among[1]:
                 return int(taken) + 1
-            first += 1 << _BITS
+            first += 1 << BITS
 
     def _series_of(self, instrument: Instrument, source: Source) -> int:
         known = self._series.get((instrument, source))
@@ -224,103 +199,3 @@ def _row(source: Source, value: Tick | Quote, received_at: datetime) -> _Row:
         raise ValueError(fault)
     bid, ask = (round(side * STEPS) if side > 0 else None for side in (value.bid, value.ask))
     return millis, value.instrument, source, price, None, (bid, ask) if bid or ask else None
-
-
-class RecordedTicks:
-    """Reads the ticks of one session, also while they are being written; implements the noun's PriceRanges."""
-
-    def __init__(self, db: sqlite3.Connection, session: date) -> None:
-        self._db = db
-        self._epoch = _epoch(session)
-
-    @classmethod
-    def open(cls, folder: Path, session: date) -> RecordedTicks | None:
-        """The recorded ticks of a session, or None when nothing was recorded; raises StoreError for a file that is none."""
-        path = session_file(folder, session)
-        if not path.is_file():
-            return None
-        try:
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0, check_same_thread=False)
-            try:
-                (version,) = db.execute("PRAGMA user_version").fetchone()
-                if version not in (0, _VERSION):
-                    raise StoreError(f"{path} has form {version}, this runbook reads form {_VERSION}")
-            except BaseException:
-                db.close()
-                raise
-        except sqlite3.Error as error:
-            raise StoreError(f"recorded ticks in {path} cannot be read: {error}", hint="move that file away") from error
-        if version == 0:  # the recorder was killed before its first commit
-            db.close()
-            return None
-        return cls(db, session)
-
-    def around(self, instrument: Instrument, at: datetime, window: timedelta) -> PriceRange | None:
-        """The range recorded within `window` of `at`, both ends included; None when nothing was."""
-        centre = round(at.timestamp() * 1000) - self._epoch
-        half = round(window.total_seconds() * 1000)
-        first, last = (centre - half) << _BITS, ((centre + half) << _BITS) | (1 << _BITS) - 1
-        return self._range(instrument, "AND t.id BETWEEN :first AND :last", {"first": first, "last": last})
-
-    def day(self, instrument: Instrument) -> PriceRange | None:
-        """The range of all that was recorded of an instrument; None when nothing was."""
-        return self._range(instrument, "", {})
-
-    def count(self, instrument: Instrument | None = None) -> int:
-        """How many prices were recorded, of one instrument or of all."""
-        if instrument is None:
-            return int(self._ask("SELECT count(*) FROM ticks")[0][0])
-        found = self.day(instrument)
-        return found.records if found else 0
-
-    def by_source(self) -> Mapping[Source, int]:
-        """How many prices each source gave."""
-        query = "SELECT s.source, count(*) FROM ticks t JOIN series s ON s.id = t.series GROUP BY s.source"
-        return {Source(source): number for source, number in self._ask(query)}
-
-    def instruments(self) -> tuple[Instrument, ...]:
-        """What was recorded, in order."""
-        rows = self._ask("SELECT DISTINCT symbol, exchange FROM series ORDER BY symbol, exchange")
-        return tuple(Instrument(symbol, exchange) for symbol, exchange in rows)
-
-    def span(self) -> tuple[datetime, datetime] | None:
-        """When the first and the last price was received (UTC); None when there is none."""
-        ((first, last),) = self._ask("SELECT min(id), max(id) FROM ticks")
-        return None if first is None else (self._instant(first), self._instant(last))
-
-    @property
-    def dropped(self) -> int:
-        """How many prices the recorder had to drop in this session: its coverage has holes it does not show."""
-        return int(self._ask("SELECT coalesce(sum(ticks), 0) FROM lost")[0][0])
-
-    def close(self) -> None:
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _range(self, instrument: Instrument, stretch: str, values: dict[str, Any]) -> PriceRange | None:
-        # A quote's bid and ask are prices at which one could trade, so they widen the range; SQLite's two-argument min
-        # is NULL when a side is, hence the coalesce.
-        query = f"""
-            SELECT min(min(t.price, coalesce(q.bid, t.price), coalesce(q.ask, t.price))),
-                   max(max(t.price, coalesce(q.bid, t.price), coalesce(q.ask, t.price))), count(*)
-            FROM ticks t LEFT JOIN sides q ON q.id = t.id
-            WHERE t.series IN (SELECT id FROM series WHERE symbol = :symbol AND exchange = :exchange) {stretch}"""  # noqa: S608 - the stretch is one of two texts above
-        names = {"symbol": instrument.symbol, "exchange": instrument.exchange}
-        ((low, high, records),) = self._ask(query, names | values)
-        return PriceRange(Decimal(low) / STEPS, Decimal(high) / STEPS, records) if records else None
-
-    def _ask(self, query: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        try:
-            return self._db.execute(query, values or {}).fetchall()
-        except sqlite3.Error as error:
-            raise StoreError(f"the recorded ticks cannot be read: {error}") from error
-
-    def _instant(self, number: int) -> datetime:
-        return datetime.fromtimestamp(((number >> _BITS) + self._epoch) / 1000, UTC)
