@@ -303,7 +303,7 @@ class _Watch:
             case events.TickReceived(generation, tick, at):
                 prices = price.of_ticks(before, self.state, generation, (tick,), at, self._wall)
             case events.Polled(_, at):
-                prices = price.of_poll(self.state, at, self._wall)
+                prices = price.of_poll(self.state, at, self._wall, self._p.policy)
             case _:
                 return
         if prices:

@@ -26,7 +26,7 @@ def quote(instrument: Instrument, ltp: float, volume: int = 0) -> Quote:
 
 
 # The guide's two limits, and an absence so short that tests of other things need not wait for its end.
-GUIDE = Policy(detect="timers", resubscribe_patience=15.0, stay_away=2.0)
+GUIDE = Policy(detect="timers", resubscribe_patience=15.0, stay_away=2.0, pause_after=10.0)
 
 
 @dataclass

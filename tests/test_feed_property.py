@@ -64,7 +64,7 @@ class Feed(RuleBasedStateMachine):
                 case act.Announce(moved):
                     # No verdict of silence where no ticks are promised, and none of LIVE on a single tick.
                     if moved.after is not Mode.OFF:
-                        assert self.phase is LIVE
+                        assert self.phase.trading
                     if moved.after is Mode.LIVE:
                         need = 2 if moved.before is Mode.ARMED else self.policy.probation_ticks + 1
                         assert self.fresh() - self.ticks_before >= need

@@ -81,7 +81,7 @@ class Policy:
     seed: int = 0  # of the jitter; two desks on one server should not share it
 
     # runbook itself
-    pause_after: float = 10.0  # no evaluation for this long: runbook was stopped, not the feed
+    pause_after: float = 3.0  # no evaluation for this long: runbook was stopped, not the feed
 
     def __post_init__(self) -> None:
         if not 0 < self.warn_after < self.fallback_after:

@@ -117,6 +117,7 @@ class Rest:
     failures: int = 0
     failing_since: float = 0.0
     moves: int = 0  # moving reads since trust was lost
+    outdated: bool = False  # its newest candle is old: quotes that move prove nothing until a new one comes
     fault: Fault | None = None
 
 
@@ -255,6 +256,9 @@ class State:
     checked: Checked = field(default_factory=Checked)
     candle: Candle | None = None
     candle_asked: float | None = None
+    candles_prompt: bool = (
+        False  # while ticks flowed the newest candle was a fresh one: an old one means something here
+    )
     late: Mapping[Instrument, Late] = field(default_factory=dict)
     garbled: int = 0  # frames that are no ticks, since the last tick
     garbled_at: float | None = None
