@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.errors import CalendarError
 from runbook.market import Instrument
-from runbook.session import PhaseName, SessionCalendar
+from runbook.session import Session, SessionCalendar
 from runbook.timetable.changes import changed_past
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FIRST = date(2023, 1, 1)  # before it the calendar data was not checked
 REPLAN = time(0, 5)  # exchange time: a new day is looked at
 _LIBRARY = timedelta(days=7)  # how often the library itself is asked; files are read far more often
-_CASH = {"NFO": "NSE", "BFO": "BSE"}  # whose closing auction quiets an index while its derivatives trade on
+_CASH = {"NFO": "NSE", "BFO": "BSE"}  # the market of the index and the shares under these derivatives
 
 
 class Why(StrEnum):
@@ -37,11 +37,13 @@ class World:
     """What the almanac asks of the world; `app` gives it.
 
     `compute` builds calendars, asking the library in a child unless an earlier answer of it is handed in. `stamp` says
-    in a moment whether any calendar file changed: equal stamps, equal files.
+    in a moment whether any calendar file changed: equal stamps, equal files. `current` says whether the library that is
+    installed is the one that gave an answer.
     """
 
     compute: Callable[[Sequence[str], date, date, date, Mapping[str, Any] | None], Refreshed]
     stamp: Callable[[], object]
+    current: Callable[[Mapping[str, Any]], bool] = lambda _said: True
 
 
 def exchanges(exchange: str) -> list[str]:
@@ -49,14 +51,38 @@ def exchanges(exchange: str) -> list[str]:
     return [exchange, *([_CASH[exchange]] if exchange in _CASH else [])]
 
 
-def quieted(cash: SessionCalendar | None, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
-    """What of `watched` may stand still although its derivatives trade on: index and shares while cash has an auction or is shut."""
-    if cash is None:
-        return frozenset()
-    session = cash.session_at(now)
-    if session is not None and session.phase_at(now) is PhaseName.CONTINUOUS:
+def quieted(session: Session | None, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
+    """What of `watched` may stand still although its derivatives trade on: index and shares in the cash auction and the tail."""
+    if session is None or not session.phase_at(now).alone:
         return frozenset()
     return frozenset(i for i in watched if i.is_index or i.exchange in _CASH.values())
+
+
+def _unchanged(
+    old: Mapping[str, SessionCalendar | None] | Mapping[str, SessionCalendar],
+    new: Mapping[str, SessionCalendar],
+    now: datetime,
+) -> None:
+    """Raises CalendarError when a day before today is answered otherwise, though no file says so."""
+    told = [
+        f"{name} {day}"
+        for name, before in old.items()
+        if before is not None
+        for day in changed_past(before, new[name], before.today(now))
+    ]
+    if told:
+        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+        raise CalendarError(
+            f"the library has changed its mind about the past: {'; '.join(told[:3])}{more}",
+            hint="compare the installed versions with requirements.lock; the last good table stays in use",
+        )
+
+
+def ticks_due(session: Session | None, now: datetime, watched: Sequence[Instrument]) -> bool:
+    """Whether a tick of any of `watched` is promised at `now`; with nothing watched, whether the exchange trades."""
+    if session is None or not session.phase_at(now).trading:
+        return False
+    return not watched or not quieted(session, now, watched).issuperset(watched)
 
 
 class Almanac:
@@ -87,7 +113,8 @@ class Almanac:
         """Compute and store the calendars; gives the warnings.
 
         Raises CalendarError (the library failed, or has changed its mind about the past) or ConfigError (a fault in a
-        file); the table that was there stays in use then, and the next change of a file or the next day tries again.
+        file); the table that was there stays in use then, with what the files say where the library alone failed, and the next
+        change of a file or the next day tries again.
         """
         self._stamp, self._resolved = self._world.stamp(), now
         names = exchanges(self._exchange)
@@ -95,27 +122,49 @@ class Almanac:
             kept = books.calendars.library()
             old = {name: books.calendars.load(name) for name in names}
             source = books.calendars.provenance(names[0])
-        said = kept[1] if kept and why not in (Why.START, Why.LIBRARY) else None
-        made = self._world.compute(names, FIRST, date(now.year + 1, 12, 31), date(now.year, 12, 31), said)
-        if source is not None and source[2].get("files") == made.provenance.get("files"):
-            # No file was edited, so nobody meant to change a past day: a new release of the library did.
-            told = [
-                f"{name} {day}"
-                for name in names
-                if (before := old[name]) is not None
-                for day in changed_past(before, made.calendars[name], before.today(now))
-            ]
-            if told:
-                more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-                raise CalendarError(
-                    f"the library has changed its mind about the past: {'; '.join(told[:3])}{more}",
-                    hint="compare the installed versions with requirements.lock; the last good table stays in use",
-                )
+        ask = why in (Why.START, Why.LIBRARY) or kept is None or not self._world.current(kept[1])
+        said = kept[1] if kept and not ask else None
+        try:
+            made = self._compute(names, now, said)
+            if source is not None and source[2].get("files") == made.provenance.get("files"):
+                # No file was edited, so nobody meant to change a past day: a new release of the library did.
+                _unchanged(old, made.calendars, now)
+            elif kept is not None and said is None:
+                # Both may have changed: what it said before, under the files of today, shows what is the library's doing.
+                _unchanged(self._compute(names, now, kept[1]).calendars, made.calendars, now)
+        except CalendarError:
+            if kept is not None and said is None:
+                self._by_what_was_said(names, now, kept[1])
+            raise
         if made.said and (said is None or made.said != said):
             with self._store.write() as books:
                 books.calendars.keep_library(made.said, now)
         self.keep([made.calendars[name] for name in names], made.provenance, now)
         return made.warnings
+
+    def _compute(self, names: Sequence[str], now: datetime, said: Mapping[str, Any] | None) -> Refreshed:
+        return self._world.compute(names, FIRST, date(now.year + 1, 12, 31), date(now.year, 12, 31), said)
+
+    def _by_what_was_said(self, names: Sequence[str], now: datetime, said: Mapping[str, Any]) -> None:
+        """The library is not to be had or not to be believed: its last good answer counts, and what the files say now over it."""
+        try:
+            made = self._compute(names, now, said)
+        except CalendarError:  # that answer does not cover what is asked: the table that was there stays
+            return
+        if any(self.computed_from(name) != made.provenance.get("files") for name in names):
+            self.keep([made.calendars[name] for name in names], made.provenance, now)
+
+    def said(self, now: datetime) -> Mapping[str, Any] | None:
+        """What the library answered, unless that is older than a daemon that runs would let it become."""
+        with self._store.read() as books:
+            kept = books.calendars.library()
+        return kept[1] if kept and now - kept[0] < _LIBRARY + timedelta(days=1) else None
+
+    def computed_from(self, exchange: str) -> Mapping[str, str]:
+        """The digests of the files that the table of `exchange` was computed from; empty when there is no table."""
+        with self._store.read() as books:
+            source = books.calendars.provenance(exchange)
+        return source[2].get("files", {}) if source else {}
 
     def keep(self, calendars: Sequence[SessionCalendar], provenance: Mapping[str, Any], now: datetime) -> None:
         """Store calendars with where they came from; what is in memory is read anew."""
@@ -135,8 +184,3 @@ class Almanac:
                 raise CalendarError(f"no calendar of {name} in the ledger", hint="`runbook init` computes it")
             self._held[name] = found
         return found
-
-    def cash(self) -> SessionCalendar | None:
-        """The calendar of the cash market under this desk's derivatives, if that is another one."""
-        name = _CASH.get(self._exchange)
-        return self.calendar(name) if name else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date, time
@@ -21,7 +22,7 @@ a first day:
   runbook rehearse                 watch a short trading day go wrong and right again, on loopback
   runbook init my-site             write a site: config.yaml, jobs/, calendar/
   runbook config check             every fault of the site at once
-  runbook doctor                   the ladder to the broker, rung by rung, now
+  runbook doctor                   every hop from runbook to the bot, now
   runbook serve                    run; beside it: status, plan, report, history
 """
 
@@ -44,6 +45,13 @@ def _clock(text: str) -> str:
         return time.fromisoformat(text if len(text) == 5 else f"0{text}").strftime("%H:%M")
     except ValueError as exc:
         raise argparse.ArgumentTypeError(f"{text!r} is no time of day; accepted: HH:MM, for example 18:00") from exc
+
+
+def _until(text: str) -> str:
+    """Past midnight the hours count on, as in the files: 24:15, to 30:00."""
+    if re.fullmatch(r"2[4-9]:[0-5][0-9]|30:00", text):
+        return text
+    return _clock(text)
 
 
 def _words(text: str) -> str:
@@ -97,7 +105,19 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--date", type=_day, metavar="D", help="default: today")
     json_too(one)
     _feed(add, json_too)
-    one = add("doctor", "run:doctor", "climb the ladder to the broker now; read-only, safe against bans")
+    one = add("doctor", "doctor:doctor", "every hop from runbook to the bot, now; read-only, safe against bans")
+    one.add_argument("--probe", action="store_true", help="open a stream of its own although a daemon watches one")
+    one.add_argument(
+        "--host",
+        nargs="?",
+        const="",
+        metavar="USER@HOST",
+        help="look at OpenAlgo's host too: here, or there through ssh",
+    )
+    one.add_argument("--bundle", type=Path, metavar="FILE.zip", help="pack it all for support, without a secret")
+    one.add_argument(
+        "--log", type=Path, metavar="FILE", help="with --bundle: the daemon's log (default: the one it names)"
+    )
     json_too(one)
     one = add("serve", "run:serve", "run the daemon until SIGTERM or Ctrl-C")
     one.add_argument("--log", type=Path, metavar="FILE", help="log to this file too")
@@ -128,9 +148,13 @@ def parser() -> argparse.ArgumentParser:
 def _feed(
     add: Callable[[str, str, str], argparse.ArgumentParser], json_too: Callable[[argparse.ArgumentParser], None]
 ) -> None:
-    """`runbook feed ...`: what recorded ticks say of the feed's settings."""
-    top = add("feed", "feed:calibrate", "what recorded ticks say of the feed's settings")
+    """`runbook feed ...`: the feed as the daemon sees it, and what recorded ticks say of its settings."""
+    top = add("feed", "watch:watch", "the feed live, and what recorded ticks say of its settings")
     actions = top.add_subparsers(dest="action", metavar="ACTION", required=True)
+    text = "a live view in the terminal: hops, mode, source, rates and ages; Ctrl-C ends it"
+    one = actions.add_parser("watch", help=text, description=text)
+    one.set_defaults(handler="watch:watch")
+    one.add_argument("--once", action="store_true", help="one view; exit 0 well, 1 not, 3 no daemon")
     text = "play recorded sessions to the detector: alarms, time to see a loss, gaps by symbol"
     one = actions.add_parser("calibrate", help=text, description=text)
     one.set_defaults(handler="feed:calibrate")
@@ -189,7 +213,12 @@ def _calendar(
         "--from", dest="starts", action="append", type=_clock, metavar="HH:MM", help="again for each window"
     )
     one.add_argument(
-        "--until", dest="ends", action="append", type=_clock, metavar="HH:MM", help="neither: the regular hours"
+        "--until",
+        dest="ends",
+        action="append",
+        type=_until,
+        metavar="HH:MM",
+        help="neither: the regular hours; 24:15 is past midnight",
     )
     one.add_argument("--name", required=True, type=_words, metavar="TEXT", help="what the session is called")
     states(one)

@@ -259,8 +259,10 @@ class _Check:
             return
         said = f"OpenAlgo says {self._span(theirs)}"
         todo = "read the circular"
-        if closes.date() == day.date:
-            command = f"`runbook calendar open {day.date} --from {opens:%H:%M} --until {closes:%H:%M} ...`"
+        after = (closes.date() - day.date).days
+        if opens.date() == day.date and 24 * after + closes.hour < 30:  # as far as a file can say it
+            until = f"{24 * after + closes.hour:02}:{closes:%M}"
+            command = f"`runbook calendar open {day.date} --from {opens:%H:%M} --until {until} ...`"
             todo += f"; if OpenAlgo is right: {command}"
         if (why := self._undated(day, closes.time())) and (not special or opens == day.session.open):
             yield Finding(Form.SILENT, Severity.INFO, day.date, "", f"{said}: {why}", "")

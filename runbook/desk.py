@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from runbook import crosscheck, horizon, recon, verify
 from runbook.alert import CalendarDoubt, ModeLeak, NotFlat, ReadyReached
+from runbook.almanac import ticks_due
 from runbook.budget import Budget
 from runbook.clock import Clock
 from runbook.errors import RunbookError
@@ -20,7 +21,7 @@ from runbook.monitor import Monitor, Watching, watched
 from runbook.ports import Gateway, MarketCalendar, TickStream
 from runbook.probe import evidence_of, probe
 from runbook.report import Report, short
-from runbook.session import INDIA, PhaseName, Session, SessionCalendar
+from runbook.session import INDIA, Session, SessionCalendar
 from runbook.symbols import Symbol, resolve
 from runbook.verify import Ladder, StreamEvidence
 
@@ -105,7 +106,7 @@ class TheDesk:
         """Climb the ladder now."""
         today = now.astimezone(session.zone if session else INDIA).date()
         instruments, _ = resolve(self._t.gateway, self._t.symbols, today, budget, patient=False)
-        due = session is not None and session.phase_at(now) is PhaseName.CONTINUOUS
+        due = ticks_due(session, now, instruments)
         view = self._t.monitor.view()
 
         def stream() -> StreamEvidence:
@@ -152,7 +153,7 @@ class TheDesk:
         facts: dict[str, Any] = {"mode": str(view.mode), "source": str(view.source) if view.source else None}
         if not view.running or view.state is None:
             return Found(Verdict.UNKNOWN, "the feed is not being watched", facts, "`runbook run start_feed` starts it")
-        due = ctx.session.phase_at(self._t.clock.now()) is PhaseName.CONTINUOUS
+        due = ticks_due(ctx.session, self._t.clock.now(), view.state.watched)
         prices = {
             i.symbol: [c.tick.ltp, round(view.at - c.at, 1)]
             for i, c in view.state.ticks.items()

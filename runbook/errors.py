@@ -26,6 +26,7 @@ RunbookError
 ├── StreamError            the WebSocket: refused, closed, rejected
 │   ├── StreamClosed
 │   └── StreamRejected     an error frame: code and message
+├── RelayFailed            the relay for the bot: its port is taken, or it fell behind
 ├── BadTick                a tick without a usable price
 ├── SendFailed             a notification was not accepted
 └── JobFailed / Skip       raised by steps (also importable from `runbook`)
@@ -206,6 +207,12 @@ class StreamRejected(StreamError):
     def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(f"{code}: {message}", hint=hint)
         self.code = code
+
+
+class RelayFailed(RunbookError):
+    """The relay cannot serve the bot."""
+
+    hint = "is another program on that port? give `feed.relay` another one"
 
 
 class BadTick(RunbookError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -52,19 +52,30 @@ def explain(
     exchange: str,
     now: datetime,
     zone: ZoneInfo,
+    assumed: Session | None = None,
 ) -> Explained:
-    """`held` are all rows of the day in the ledger; none of a day that is not planned yet."""
-    session = day.session
+    """`held` are all rows of the day in the ledger; none of a day that is not planned yet.
+
+    `assumed` is the session by whose hours a day is looked at that the calendar does not know.
+    """
+    session = day.session or assumed
     if session is None:
         return Explained(job, exchange, day, (), None, None, tuple(_rules(job)))
     latest = describe(job.latest_start, session) if job.latest_start else None
     deadline = describe(job.deadline, session) if job.deadline else None
-    slots = _slots(job, session, jobs, held, now, zone)
+    unknown = {} if day.session else {day.date: day.reason}
+    slots = _slots(job, session, jobs, held, now, zone, unknown)
     return Explained(job, exchange, day, tuple(slots), latest, deadline, tuple(_rules(job)))
 
 
 def _slots(
-    job: JobSpec, session: Session, jobs: Mapping[str, JobSpec], held: Sequence[Entry], now: datetime, zone: ZoneInfo
+    job: JobSpec,
+    session: Session,
+    jobs: Mapping[str, JobSpec],
+    held: Sequence[Entry],
+    now: datetime,
+    zone: ZoneInfo,
+    unknown: Mapping[date, str],
 ) -> list[Slot]:
     rows = agenda.occurrences(job, session)
     entries = {entry.key: entry for entry in held}
@@ -74,7 +85,7 @@ def _slots(
         return [
             Slot(
                 o.key.slot, o.planned, o.planned, 1, anchors[o.key.slot], o.latest_start, o.deadline, entries.get(o.key),
-                {}, _now(o, entries.get(o.key), jobs, day, now, zone),
+                {}, _now(o, entries.get(o.key), jobs, day, now, zone, unknown),
             )
             for o in rows
         ]  # fmt: skip
@@ -91,7 +102,7 @@ def _slots(
     return [
         Slot(
             current.key.slot, rows[0].planned, rows[-1].planned, len(rows), text, current.latest_start, current.deadline,
-            entry, states, _now(current, entry, jobs, day, now, zone),
+            entry, states, _now(current, entry, jobs, day, now, zone, unknown),
         )
     ]  # fmt: skip
 
@@ -113,6 +124,7 @@ def _now(
     day: Mapping[Any, list[Entry]],
     now: datetime,
     zone: ZoneInfo,
+    unknown: Mapping[date, str],
 ) -> str:
     """What the daemon would do with the row at `now`."""
     row = entry or Entry(occurrence, jobs[occurrence.key.job].repeating, State.PLANNED, None, "", "")
@@ -120,7 +132,7 @@ def _now(
         return "it runs now; a second one would not be started"
     if row.state.final:
         return f"it has ended ({row.state}); `runbook run {occurrence.key.job} --again` would run it once more"
-    decision = agenda.judge([row], jobs, day, now, zone)[0]
+    decision = agenda.judge([row], jobs, day, now, zone, unknown=unknown)[0]
     match decision:
         case agenda.Start():
             ahead = row.occurrence.due - now
@@ -177,6 +189,8 @@ def render_explained(told: Explained, zone: ZoneInfo) -> str:
     job, day = told.job, told.day
     lines = [f"{job.name} on {day.date:%A} {day.date}", "", f"  day        {told.exchange} {_hours(day, zone)}"]
     lines += [f"             {text}" for text in (*day.sources, *([f"note: {day.note}"] if day.note else []))]
+    if told.slots and day.session is None:
+        lines.append("             what only reads looks at the ordinary hours, what acts is held")
     lines.append(f"  runs       {job.run}, {'at ' if isinstance(job.trigger, At) else ''}{job.trigger}")
     if not told.slots:
         why = (

@@ -17,10 +17,11 @@ from runbook.day import FeedChange
 from runbook.engine import FeedNews, FeedTotals
 from runbook.errors import RunbookError
 from runbook.feed import actions as act
-from runbook.feed import events, lines, machine
+from runbook.feed import events, judging, lines, machine, polling, price
 from runbook.feed.policy import Policy
 from runbook.feed.state import State, initial, source
 from runbook.feed.table import Mode
+from runbook.feed.verdict import Hop, Verdict
 from runbook.market import Instrument, Quote, Source, Tick
 from runbook.ports import Gateway, TickStream
 from runbook.session import ASSUMED, PhaseName, Session
@@ -32,6 +33,7 @@ MOST_WATCHED = 50  # one multiquotes call reads as many
 _MARKET_SHOWS = 20  # ticks of one instrument: more than subscriptions bring as snapshots
 POLL_BUDGET = 8.0  # real seconds for one multiquotes call
 LINGER = timedelta(minutes=2)  # after the close, before the socket is given back
+_ILL = (Mode.FALLBACK, Mode.BLIND, Mode.MARKET_SILENT)
 _WORDS = {
     Mode.FALLBACK: FeedWord.FALLBACK,
     Mode.PROBATION: FeedWord.PROBATION,
@@ -52,6 +54,20 @@ class Keeper(Protocol):
     def close(self, timeout: float = 5.0) -> bool: ...
 
 
+class NoKeeper:
+    """A Keeper that keeps nothing: for who asked for no files."""
+
+    dropped = 0
+    written = 0
+    fault: str | None = None
+
+    def record(self, source: Source, value: Tick | Quote, received_at: datetime) -> bool:  # noqa: ARG002
+        return True
+
+    def close(self, timeout: float = 5.0) -> bool:  # noqa: ARG002
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class FeedParts:
     """What the monitor is made of; `app` puts it together. `quiet` names what promises no ticks at an instant."""
@@ -65,7 +81,9 @@ class FeedParts:
     mode: str
     say: Callable[[str], None] = log.info
     quiet: Callable[[datetime, Sequence[Instrument]], frozenset[Instrument]] = lambda _now, _all: frozenset()
-    over: Callable[[Session], None] = lambda _session: None  # called once when a session has ended by itself
+    over: Callable[[Session], object] = lambda _session: None  # called once when a session has ended by itself
+    publish: Callable[[Sequence[price.Price]], None] = lambda _prices: None  # what may be handed on; must not block
+    publish_status: Callable[[price.FeedStatus], None] = lambda _status: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +95,11 @@ class _Reconnect:
 class _Follow:
     instruments: tuple[Instrument, ...]
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """A REST call was made beside the feed's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +130,11 @@ class Monitor:
         self._generation = 0
 
     def start(self, session: Session, instruments: Sequence[Instrument]) -> bool:
-        """Watch `instruments` through `session`; False when exactly that is watched already."""
+        """Watch `instruments` through `session`; False when they are watched already, whatever is followed beside them."""
         with self._lock:
             held = self._watch
             if held is not None and held.alive:
-                if held.session.date == session.date and set(held.state.watched) == set(instruments):
+                if held.session.date == session.date and set(held.state.watched) >= set(instruments):
                     return False
                 held.stop()
                 self._generation = held.state.link.generation
@@ -130,6 +153,12 @@ class Monitor:
         held = self._watch
         if held is not None and held.alive and instruments:
             held.follow(instruments, why)
+
+    def spent(self) -> None:
+        """Somebody else has made one of the REST calls that the budget is for."""
+        held = self._watch
+        if held is not None and held.alive:
+            held.spent()
 
     def stop(self) -> None:
         with self._lock:
@@ -152,12 +181,16 @@ class _Watch:
         self._p = parts
         self.session = session
         self.state = initial(instruments, parts.policy, generation)
-        self._inbox: queue.SimpleQueue[events.Event | _Reconnect | _Follow] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[events.Event | _Reconnect | _Follow | _Spent] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._keeper = parts.recorder(session)
         self._poller: _Poller | None = None
         self._printed = {i: lines.Printed() for i in self.state.watched}
         self._sampled: datetime | None = None
+        self._hop: Hop | None = None  # the broken one that was told last
+        self._published: tuple[Mode, Source | None, tuple[Instrument, ...]] | None = None
+        self._reason = "the feed is being started"  # of the latest change of mode
+        self._broker: str | None = None
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     @property
@@ -169,6 +202,9 @@ class _Watch:
 
     def reconnect(self, reason: str) -> None:
         self._inbox.put(_Reconnect(reason))
+
+    def spent(self) -> None:
+        self._inbox.put(_Spent())
 
     def follow(self, instruments: Sequence[Instrument], why: str) -> None:
         self._inbox.put(_Follow(tuple(instruments), why))
@@ -212,6 +248,7 @@ class _Watch:
                 self.state, self._p.clock.monotonic(), phase, self._p.policy, expects_ticks=promised, quiet=quiet
             )
         )
+        self._name_the_hop()
         for instrument in self.state.watched:
             printed, text = lines.line(self._printed[instrument], self.state, self._p.clock.monotonic(), instrument)
             self._printed[instrument] = printed
@@ -225,13 +262,16 @@ class _Watch:
     def _shown(self) -> bool:
         return max((clock.ticks for clock in self.state.ticks.values()), default=0) >= _MARKET_SHOWS
 
-    def _take(self, event: events.Event | _Reconnect | _Follow) -> None:
+    def _take(self, event: events.Event | _Reconnect | _Follow | _Spent) -> None:
         clock = self._p.clock
         if isinstance(event, _Reconnect):
             self._apply(machine.start(self.state, clock.monotonic(), event.reason))
             return
         if isinstance(event, _Follow):
             self._follow(event)
+            return
+        if isinstance(event, _Spent):
+            self.state = polling.spend(self.state, clock.monotonic())
             return
         match event:
             case events.TickReceived(generation, tick, at) if generation == self.state.link.generation:
@@ -243,11 +283,31 @@ class _Watch:
             case events.Polled(quotes, at):
                 for quote in quotes:
                     self._keeper.record(Source.REST_POLLING, quote, self._wall(at))
+            case events.OrderSeen(generation, instrument) if generation == self.state.link.generation:
+                self._follow(_Follow((instrument,), "an order was seen"))
+            case events.Connected(_, broker):
+                self._broker = broker or None
             case _:
                 pass
-        self._apply(machine.step(self.state, event, clock.monotonic(), self._p.policy))
+        before = self.state
+        self._apply(machine.step(before, event, clock.monotonic(), self._p.policy))
+        self._publish(before, event)
         if isinstance(event, events.Garbage) and self.state.counts.garbage in (1, 10, 100, 1000):
             log.warning("frame %d that is no tick: %s", self.state.counts.garbage, event.what)
+
+    def _publish(self, before: State, event: events.Event) -> None:
+        """Hand on the prices of the side that is trusted now, after the event."""
+        match event:
+            case events.TickReceived(generation, tick, at):
+                prices = price.of_ticks(before, self.state, generation, (tick,), at, self._wall)
+            case events.Ticks(generation, ticks, at):
+                prices = price.of_ticks(before, self.state, generation, ticks, at, self._wall)
+            case events.Polled(_, at):
+                prices = price.of_poll(self.state, at, self._wall)
+            case _:
+                return
+        if prices:
+            self._p.publish(prices)
 
     def _follow(self, wanted: _Follow) -> None:
         room = MOST_WATCHED - len(self.state.watched)
@@ -288,6 +348,12 @@ class _Watch:
         self.state, wanted = answer
         for action in wanted:
             self._perform(action)
+        stands = self.state.mode, source(self.state), self.state.link.refused
+        if stands != self._published:
+            self._published = stands
+            mode, where, refused = stands
+            now = self._p.clock.now()
+            self._p.publish_status(price.FeedStatus(mode, where, now, self._reason, self._broker, refused))
 
     def _perform(self, action: act.Action) -> None:
         match action:
@@ -357,15 +423,37 @@ class _Watch:
 
     def _announce(self, t: act.Transition) -> None:
         at = self._wall(t.at)
+        self._reason = t.reason
         level = logging.INFO if t.after in (Mode.LIVE, Mode.ARMED, Mode.OFF) else logging.WARNING
         log.log(level, "feed %s -> %s: %s", t.before, t.after, t.reason)
         before, after = _WORDS.get(t.before, FeedWord.LIVE), _WORDS.get(t.after, FeedWord.LIVE)
+        verdict = judging.judge(self.state, self._p.clock.monotonic(), self._p.policy)
+        broken = verdict.first_broken if t.after in _ILL else None
+        self._hop = broken.hop if broken else None
+        hint = (broken.action if broken else "") or t.hint
         cause = None
         if before is not after and not (t.before is Mode.OFF and t.after is Mode.ARMED):
             names = ", ".join(i.symbol for i in self.state.watched if i.is_index) or self.state.watched[0].symbol
-            cause = FeedMoved(before, after, at, t.reason, hint=t.hint, mode=self._p.mode, feed=names)
-        change = FeedChange(at, t.before, t.after, t.reason, t.hint or None, dict(t.evidence))
+            where = f"first broken hop: {broken.hop} {broken.hop.called}" if broken else ""
+            cause = FeedMoved(before, after, at, t.reason, where, hint, self._p.mode, names)
+        change = FeedChange(at, t.before, t.after, t.reason, hint or None, dict(t.evidence) | _hops(verdict))
         self._p.post(FeedNews(self.session.date, change, cause))
+
+    def _name_the_hop(self) -> None:
+        """What was learned since the change of mode: the first broken hop is another one than was told."""
+        if self.state.mode not in _ILL:
+            return
+        verdict = judging.judge(self.state, self._p.clock.monotonic(), self._p.policy)
+        broken = verdict.first_broken
+        if broken is None or broken.hop is self._hop:
+            return
+        self._hop = broken.hop
+        log.warning("first broken hop: %s %s: %s", broken.hop, broken.hop.called, broken.evidence)
+        reason = f"first broken hop: {broken.hop} {broken.hop.called}: {broken.evidence}"
+        mode, now = self.state.mode, self._p.clock.now()
+        self._p.post(
+            FeedNews(self.session.date, FeedChange(now, mode, mode, reason, broken.action, _hops(verdict)), None)
+        )
 
     def _symbol(self, turned: act.SymbolTurned) -> None:
         at = self._wall(turned.at)
@@ -433,6 +521,11 @@ def totals(state: State) -> dict[str, Any]:
         "longest_gap": round(state.longest_gap, 1),
         "ticks": {i.symbol: clock.ticks for i, clock in state.ticks.items()},
     }
+
+
+def _hops(verdict: Verdict) -> dict[str, Any]:
+    """The ladder as evidence: each hop's health and what was seen."""
+    return {"hops": {str(r.hop): [str(r.health), r.evidence] for r in verdict.rungs}}
 
 
 def scaled(policy: Policy, rate: float) -> Policy:

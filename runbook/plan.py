@@ -117,6 +117,8 @@ def _headline(row: PlanRow, zone: ZoneInfo) -> str:
     )
     text = f"{head:<21} {row.exchange} {hours} {day.session.open.astimezone(zone):%Z}"
     text += f", {day.reason}" if day.session.name != "regular" else ""
+    if expiring := day.session.expiring_close:
+        text += f", what expires that day until {_clock(expiring, day.date, zone)}"
     if day.confidence is not Confidence.HIGH:
         text += f" (confidence {day.confidence}: {day.note or ', '.join(day.sources)})"
     return text

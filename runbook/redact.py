@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -47,6 +47,33 @@ class Redactor:
         for pattern, by in _PATTERNS:
             text = pattern.sub(by, text)
         return text
+
+
+# What other programs' logs hold: more than we ever print ourselves. Better a word too many than a token.
+_LOOSE: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*){1,2}"), MASK),  # a JWT, as brokers' sessions and feeds use
+    (re.compile(r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{6,}"), rf"\1{MASK}"),
+    (
+        re.compile(
+            r"""(?i)(\b[\w-]*(?:token|secret|passw(?:or)?d|totp|jwt|cookie|session_?id|api[_-]?key|authorization)["']?\s*[:=]\s*["']?)"""
+            r"""[^\s"',;&)}]{4,}"""
+        ),
+        rf"\1{MASK}",
+    ),
+    (re.compile(r"(?<![\w])[0-9a-fA-F]{32,}(?![\w])"), MASK),  # OpenAlgo's own keys are 64 of these
+)
+
+
+def careful(redact: Redactor) -> Callable[[str], str]:
+    """`redact`, and besides everything that looks like a token: for what other programs wrote."""
+
+    def apply(text: str) -> str:
+        text = redact(text)
+        for pattern, by in _LOOSE:
+            text = pattern.sub(by, text)
+        return text
+
+    return apply
 
 
 def words(message: object, secret: str) -> str:

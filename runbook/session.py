@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -15,7 +15,9 @@ INDIA = ZoneInfo("Asia/Kolkata")
 
 ASSUMED = "assumed"  # the name of a session that nobody has announced
 _SATURDAY = 5
-_NEAR = timedelta(days=15)  # how far the hours of the last known session may be carried
+_NEAR = timedelta(
+    days=366
+)  # how far the hours of the last known session may be carried: a list that never comes ends no watch
 
 
 class DayStatus(StrEnum):
@@ -27,14 +29,30 @@ class DayStatus(StrEnum):
 
 
 class PhaseName(StrEnum):
-    """The part of a trading day; only CONTINUOUS promises ticks."""
+    """The phase of a trading day, in the order in which a day has them; `trading` says whether ticks are promised."""
 
     PRE_OPEN = "pre_open"
     CONTINUOUS = "continuous"
     CLOSING_AUCTION = "closing_auction"
+    CASH_AUCTION = "cash_auction"  # of derivatives: they trade, their index and shares are in the closing auction
+    TAIL = "tail"  # of derivatives: they trade, their index and shares have closed
     POST_CLOSE = "post_close"
     BREAK = "break"  # between two intervals of a split session
     SHUT = "shut"
+
+    @property
+    def trading(self) -> bool:
+        """Whether what is listed on this exchange trades continuously, so that its ticks are promised."""
+        return self in _TRADING
+
+    @property
+    def alone(self) -> bool:
+        """Whether the derivatives trade alone: of the cash market under them no tick is promised."""
+        return self in _ALONE
+
+
+_ALONE = frozenset({PhaseName.CASH_AUCTION, PhaseName.TAIL})
+_TRADING = _ALONE | {PhaseName.CONTINUOUS}
 
 
 class Confidence(StrEnum):
@@ -54,11 +72,28 @@ def _utc(instant: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One phase; `start` and `end` are aware datetimes, end exclusive."""
+    """One phase; `start` and `end` are aware datetimes, end exclusive.
+
+    `part` is the exchange's own word for a part of it, such as `matching` in a pre-open or `evening`; empty where there is none.
+    """
 
     name: PhaseName
     start: datetime
     end: datetime
+    part: str = ""
+
+
+def joined(phases: Iterable[Phase]) -> list[tuple[Phase, tuple[Phase, ...]]]:
+    """`phases` in order, those of one name that touch as one, each with the parts that have a word of their own."""
+    found: list[tuple[Phase, tuple[Phase, ...]]] = []
+    for phase in phases:
+        parts = (phase,) if phase.part else ()
+        if found and (found[-1][0].name, found[-1][0].end) == (phase.name, phase.start):
+            whole, before = found.pop()
+            found.append((replace(whole, end=phase.end), before + parts))
+        else:
+            found.append((replace(phase, part=""), parts))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +101,8 @@ class Session:
     """One trading session. `date` is the exchange's session date; all times are aware.
 
     `intervals` are the stretches of continuous trading, in order: one, or several on a split day. `open` and `close`,
-    which anchors count from, are the first start and the last end.
+    which anchors count from, are the first start and the last end. `expiring_close`, where it is given, is when contracts stop
+    that expire on this day; which ones those are is not known here.
     """
 
     exchange: str
@@ -78,6 +114,7 @@ class Session:
     confidence: Confidence = Confidence.HIGH
     note: str = ""
     zone: ZoneInfo = INDIA  # in which the exchange's clock times, such as "16:30", are meant
+    expiring_close: datetime | None = None
 
     @property
     def open(self) -> datetime:
@@ -122,7 +159,10 @@ def day_to_row(day: Day) -> dict[str, Any]:
         "status": day.status.value,
         "reason": day.reason,
         "intervals": [[a.isoformat(), b.isoformat()] for a, b in session.intervals] if session else [],
-        "phases": [[p.name.value, p.start.isoformat(), p.end.isoformat()] for p in session.phases] if session else [],
+        "phases": [[p.name.value, p.start.isoformat(), p.end.isoformat(), p.part] for p in session.phases]
+        if session
+        else [],
+        "expiring_close": session.expiring_close.isoformat() if session and session.expiring_close else None,
         "name": session.name if session else "",
         "sources": list(day.sources),
         "confidence": day.confidence.value,
@@ -139,10 +179,14 @@ def day_from_row(row: Mapping[str, Any], exchange: str, zone: ZoneInfo) -> Day:
     if row["intervals"]:
         intervals = tuple((datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in row["intervals"])
         phases = tuple(
-            Phase(PhaseName(name), datetime.fromisoformat(a), datetime.fromisoformat(b)) for name, a, b in row["phases"]
+            Phase(PhaseName(name), datetime.fromisoformat(a), datetime.fromisoformat(b), *part)
+            for name, a, b, *part in row["phases"]  # rows from before parts were told have none
         )
-        source = "; ".join(sources)
-        session = Session(exchange, day, intervals, phases, row["name"], source, confidence, note, zone)
+        source, expiring = "; ".join(sources), row.get("expiring_close")
+        session = Session(
+            exchange, day, intervals, phases, row["name"], source, confidence, note, zone,
+            datetime.fromisoformat(expiring) if expiring else None,
+        )  # fmt: skip
     return Day(day, status, row["reason"], sources, confidence, session, note)
 
 
@@ -205,10 +249,11 @@ class SessionCalendar:
 
         def moved(instant: datetime) -> datetime:
             local = instant.astimezone(self.zone)
-            return datetime.combine(day, local.time(), self.zone).astimezone(UTC)
+            on = day + (local.date() - ordinary.date)  # an evening may end on the next date
+            return datetime.combine(on, local.time(), self.zone).astimezone(UTC)
 
         hours = tuple((moved(a), moved(b)) for a, b in ordinary.intervals)
-        phases = tuple(Phase(p.name, moved(p.start), moved(p.end)) for p in ordinary.phases)
+        phases = tuple(Phase(p.name, moved(p.start), moved(p.end), p.part) for p in ordinary.phases)
         return Session(self.exchange, day, hours, phases, ASSUMED, "", Confidence.LOW, known.reason, self.zone)
 
     def session_of(self, day: date) -> Session | None:

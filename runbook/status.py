@@ -90,7 +90,7 @@ def _feed_reasons(facts: StatusFacts) -> Iterator[str]:
     session = facts.session
     if not facts.alive or session is None or facts.now < session.open + _START_UP:
         return
-    if session.phase_at(facts.now) is not PhaseName.CONTINUOUS:
+    if not session.phase_at(facts.now).trading:
         return
     feed = _feed(facts)
     mode = feed.get("mode")
@@ -153,7 +153,7 @@ def _feed(facts: StatusFacts) -> Mapping[str, Any]:
 
 def render_status(facts: StatusFacts, *, colour: bool = False) -> str:
     """The status for a terminal, at most 100 columns; complete without colour."""
-    out = [*line(*_headline(facts)), *_state(facts, colour=colour), *_daemon(facts), *_prices(facts), ""]
+    out = [*line(*_headline(facts)), *_state(facts, colour=colour), *_daemon(facts), *_prices(facts), *_bot(facts), ""]
     rows = _steps(facts)
     if facts.day is not None and facts.day.day.date != facts.today and rows:
         out.append(f"the last session, {short_day(facts.day.day.date)}:")
@@ -189,7 +189,8 @@ def exchange_words(facts: StatusFacts) -> str:
     if resting is not None:
         return f"in a break until {clock(resting, zone)}, closes {clock(session.close, zone)}"
     left = ahead((session.close - now).total_seconds())
-    return f"open since {clock(session.open, zone)}, closes {clock(session.close, zone)} ({left})"
+    said = f"open since {clock(session.open, zone)}, closes {clock(session.close, zone)} ({left})"
+    return said + ("; of index and shares no tick is promised any more" if session.phase_at(now).alone else "")
 
 
 def _breaks(session: Session) -> list[tuple[datetime, datetime]]:
@@ -250,10 +251,19 @@ def _prices(facts: StatusFacts) -> list[str]:
         return []
     source = plain(feed.get("source") or "")
     session = facts.session
-    if not source and (session is None or session.phase_at(facts.now) is not PhaseName.CONTINUOUS):
+    if not source and (session is None or not session.phase_at(facts.now).trading):
         return []  # none is promised, so none is missed
     said = ", ".join(f"{plain(name)} {_price(held, source)}" for name, held in symbols.items())
     return wrap(f"{said} [{source or 'no source that can be trusted'}]", WIDTH, "prices ")
+
+
+def _bot(facts: StatusFacts) -> list[str]:
+    """What the daemon last knew of the bot; nothing where none is declared, or nobody lives to know."""
+    said = facts.lease.data.get("bot") if facts.lease is not None and facts.alive else None
+    if not isinstance(said, Mapping):
+        return []
+    words = {"ok": "", "broken": "", "unknown": "unknown: ", "not_due": ""}
+    return wrap(words.get(str(said.get("health")), "") + plain(said.get("reason") or "no data"), WIDTH, "bot    ")
 
 
 def _price(held: object, source: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from runbook.session import Confidence, Day, DayStatus, SessionCalendar
 
 if TYPE_CHECKING:
-    from runbook.timetable import Closed, Hours, Library, Phases, Sheet, Special, Timetable
+    from runbook.timetable import Closed, Hours, Library, Phases, Sheet, Special, Timetable, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,21 +217,28 @@ def _day_words(entry: Closed | Special) -> str:
     if isinstance(entry, Closed):
         return f"closed: {entry.name}"
     said = [_spans(entry.intervals)] if entry.intervals else ["the regular hours"]
-    said += [f"from {entry.opens:%H:%M}"] if entry.opens else []
-    said += [f"until {entry.closes:%H:%M}"] if entry.closes else []
+    said += [f"from {entry.opens}"] if entry.opens else []
+    said += [f"until {entry.closes}"] if entry.closes else []
+    said += [f"{kind} {_spans(told)}" for kind, told in entry.windows().items()]
     return f"open {', '.join(said)}: {entry.name}"
 
 
-def _words(entry: Any, day: date) -> str:
+def _words(entry: Hours | Phases, day: date) -> str:
     """The times that an entry of hours or phases gives for `day`."""
-    if hasattr(entry, "on"):
-        return _spans(entry.on(day))
-    windows = entry.windows()
-    return ", ".join(f"{kind.value} {_spans((window,))}" for kind, window in windows.items()) or "none"
+    from runbook.timetable import Hours
+
+    if isinstance(entry, Hours):
+        last = f", contracts that expire on the day until {entry.expiring_close}" if entry.expiring_close else ""
+        return _spans(entry.on(day)) + last
+    return ", ".join(f"{kind} {_spans(told)}" for kind, told in entry.windows().items()) or "none"
 
 
-def _spans(windows: Sequence[tuple[time, time]]) -> str:
-    return ", ".join(f"{start:%H:%M}-{end:%H:%M}" for start, end in windows)
+def _spans(windows: Sequence[Window]) -> str:
+    """`09:15-15:30`; of named parts the whole with the parts after it."""
+    if not any(window.part for window in windows):
+        return ", ".join(map(str, windows))
+    parts = ", ".join(f"{window.part.replace('_', ' ') or 'not named'} {window}" for window in windows)
+    return f"{windows[0].start}-{windows[-1].end} ({parts})"
 
 
 def render_testimony(told: Testimony) -> list[str]:

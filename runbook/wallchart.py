@@ -8,12 +8,45 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from runbook.session import Confidence, Day, DayStatus, SessionCalendar
+from runbook.session import Confidence, Day, DayStatus, Phase, Session, SessionCalendar, joined
 
+_MOST_ERAS = 12  # forms of an ordinary day that are told; more is a library that moves with the sun
 _MONTH = 21  # characters of a month: seven days of three
 _GAP = 3
 _LEGEND = ("12 open", ". weekend", "x closed", "* special session", "~ hours not sure", "? unknown")
 _COLOURS = {"x": "31", "*": "36", "~": "33", "?": "35", ".": "2"}
+
+
+def phases_json(session: Session | None, zone: ZoneInfo) -> list[dict[str, Any]]:
+    """Each phase of the session with the parts it is known to have; times are ISO 8601 with the offset of `zone`."""
+
+    def told(name: str, phase: Phase) -> dict[str, Any]:
+        span = (phase.start, phase.end)
+        return {"name": name} | dict(
+            zip(("start", "end"), (at.astimezone(zone).isoformat() for at in span), strict=True)
+        )
+
+    return [
+        told(phase.name, phase) | {"parts": [told(part.part, part) for part in parts]}
+        for phase, parts in joined(session.phases if session else ())
+    ]
+
+
+def phases_text(session: Session, zone: ZoneInfo) -> list[str]:
+    """Each phase of the session in words: `pre_open 09:00-09:15 (order entry 09:00-09:08, ...)`, `tail 15:35-15:40`."""
+
+    def span(phase: Phase) -> str:
+        a, b = phase.start.astimezone(zone), phase.end.astimezone(zone)
+        return f"{a:%H:%M}-{b:%H:%M}{_off(b.date(), a.date())}"
+
+    lines = []
+    for phase, parts in joined(session.phases):
+        named = ", ".join(f"{part.part.replace('_', ' ')} {span(part)}" for part in parts)
+        lines.append(f"{phase.name} {span(phase)}" + (f" ({named})" if named else ""))
+    if session.expiring_close:
+        doubt = "" if session.confidence is Confidence.HIGH else f" (confidence {session.confidence})"
+        lines.append(f"contracts that expire on the day until {session.expiring_close.astimezone(zone):%H:%M}{doubt}")
+    return lines
 
 
 def chart_json(days: Sequence[Day], zone: ZoneInfo) -> list[dict[str, Any]]:
@@ -29,10 +62,8 @@ def chart_json(days: Sequence[Day], zone: ZoneInfo) -> list[dict[str, Any]]:
             "status": day.status.value,
             "name": day.session.name if day.session else None,
             "intervals": [[iso(a), iso(b)] for a, b in day.session.intervals] if day.session else [],
-            "phases": [
-                {"name": p.name.value, "start": iso(p.start), "end": iso(p.end)}
-                for p in (day.session.phases if day.session else ())
-            ],
+            "phases": phases_json(day.session, zone),
+            "expiring_close": iso(day.session.expiring_close) if day.session and day.session.expiring_close else None,
             "reason": day.reason,
             "sources": list(day.sources),
             "confidence": day.confidence.value,
@@ -47,7 +78,7 @@ def render_chart(
 ) -> str:
     """The chart of `days`, which are in order and without a gap; at most `width` characters wide where words allow."""
     chart = _Chart(calendar, days, today, width, colour)
-    parts = [chart.head(), chart.months(), chart.legend(), chart.hours(), chart.exceptions()]
+    parts = [chart.head(), chart.months(), chart.legend(), chart.hours(), chart.phases(), chart.exceptions()]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -131,14 +162,34 @@ class _Chart:
             else:
                 eras.append((text, [day]))
         lines = []
-        for text, days in eras[:12]:
+        for text, days in eras[:_MOST_ERAS]:
             line = f"  {text}  {days[0].date:%d %b} to {days[-1].date:%d %b}, {_count(len(days), 'session')}"
             if days[0].confidence is not Confidence.HIGH:
                 line += f", confidence {days[0].confidence}"
             lines += [line, *self._wrapped(days[0].note, "    ")]
-        if len(eras) > len(lines) and len(eras) > 12:
-            lines.append(f"  ... and {len(eras) - 12} more changes")
+        if len(eras) > _MOST_ERAS:
+            lines.append(f"  ... and {len(eras) - _MOST_ERAS} more changes")
         return ["ordinary hours", *lines] if lines else []
+
+    def phases(self) -> list[str]:
+        """The phases of an ordinary day, each form with the days it holds."""
+        eras: list[tuple[list[str], list[Day]]] = []
+        for day in self.days:
+            if day.session is None or not _regular(day):
+                continue
+            told = phases_text(day.session, self.calendar.zone)
+            if eras and eras[-1][0] == told:
+                eras[-1][1].append(day)
+            else:
+                eras.append((told, [day]))
+        if len(eras) > _MOST_ERAS or not any(len(told) > 1 or "(" in told[0] for told, _ in eras):
+            return []  # plain trading and nothing else, or hours that move all year: the hours have said it
+        lines = ["its phases"]
+        for told, days in eras:
+            lines.append(f"  {days[0].date:%d %b} to {days[-1].date:%d %b}")
+            for text in told:
+                lines += self._wrapped(text, "      ", "    ")
+        return lines
 
     def exceptions(self) -> list[str]:
         rows = list(_runs([day for day in self.days if not _ordinary(day)]))

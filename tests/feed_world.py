@@ -45,8 +45,10 @@ class World:
     ltt: bool = True
     market: str = "moves"  # moves | still (a halt: neither side moves)
     dead: frozenset[Instrument] = frozenset()  # what the stream alone has lost
+    halted: float | None = None  # since when there are no new candles
     candle: float | None = 20.0  # seconds since the newest one began; None: the broker gives none
     quiet: frozenset[Instrument] = frozenset()
+    refusal: str = "connection refused"  # what REST says when it is down
 
     def __post_init__(self) -> None:
         self.state: State = initial(self.watched, self.policy)
@@ -156,7 +158,7 @@ class World:
             return
         self._poll_at = self.now + self._poll_every
         if self.rest == "down":
-            self.tell(ev.PollFailed("connection refused", self.now))
+            self.tell(ev.PollFailed(self.refusal, self.now))
             return
         still = self.rest == "frozen" or self.market == "still"
         quotes = tuple(quote(i, self._frozen if still else self.price(i)) for i in self.watched)
@@ -164,7 +166,7 @@ class World:
 
     def _probed(self, instruments: tuple[Instrument, ...]) -> ev.Probed:
         if self.rest == "down":
-            return ev.Probed((), self.now + 0.5, reason="connection refused")
+            return ev.Probed((), self.now + 0.5, reason=self.refusal)
         frozen = self.rest == "frozen" or self.market == "still"
         at = self.now + 0.5
         return ev.Probed(tuple(quote(i, self._frozen if frozen else self.price(i)) for i in instruments), at)
@@ -206,7 +208,8 @@ class World:
                 if self.rest != "dead":
                     self._inbox.append((self.now + 0.5, self._probed(instruments)))
             case act.AskCandle():
-                self._inbox.append((self.now + 0.5, ev.CandleSeen(self.now + 0.5, self.candle)))
+                age = self.candle if self.halted is None else self.now - self.halted + 30
+                self._inbox.append((self.now + 0.5, ev.CandleSeen(self.now + 0.5, age)))
             case act.StartPolling(interval):
                 self._poll_every, self._poll_at = interval, self.now
             case act.SetPollInterval(interval):

@@ -24,20 +24,23 @@ DOORS = {
     "urllib3": ["adapters/openalgo/"],
     "ruamel": ["adapters/files/", "simulator/"],
     "sqlalchemy": ["adapters/store/"],
-    "sqlite3": ["adapters/store/", "adapters/recorder/"],
+    "sqlite3": ["adapters/store/", "adapters/recorder/", "adapters/botwatch.py"],
     "websocket": ["adapters/ticks/"],
     "starlette": ["simulator/"],
     "uvicorn": ["simulator/"],
-    "websockets": ["simulator/"],
+    "websockets": ["simulator/", "adapters/relay/"],
 }
 # The shell asks doors to do things. It may name their types; only app may make one.
 SHELL = (
     "almanac.py",
     "engine/",
     "monitor.py",
+    "vigil.py",
     "teller.py",
     "desk.py",
     "probe.py",
+    "bot_feed.py",
+    "__init__.py",  # the face: it hands `app.open_feed` on, at first use
     "app.py",
     "cli.py",
     "commands/",

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -208,6 +208,47 @@ def test_why_shows_the_arithmetic_of_each_job(run):
     assert "-> base/nfo.yaml" in shown
 
 
+def test_why_tells_the_phases_of_the_day_with_their_parts_and_what_stops_earlier(run):
+    shown = run("calendar", "why", "2026-12-07").out
+    assert "  pre_open 09:00-09:15 (order entry 09:00-09:05, order entry 09:05-09:10, matching 09:10-09:12," in shown
+    assert "  cash_auction 15:30-15:40\n  tail 15:40-15:45\n" in shown
+    assert "  contracts that expire on the day until 15:30 (confidence low)\n" in shown
+    told = json.loads(run("calendar", "why", "2026-12-07", "--json").out)
+    assert [p["name"] for p in told["phases"]] == ["pre_open", "continuous", "cash_auction", "tail"]
+    assert told["expiring_close"] == "2026-12-07T15:30:00+05:30"
+    assert any("contracts that expire on the day until 15:30" in s["says"] for s in told["statements"])
+
+
+def test_the_chart_tells_the_phases_of_each_era(run):
+    told = run("calendar", "show").out.split("its phases")[1].split("not ordinary")[0]
+    assert "03 Aug to 04 Sep" in told
+    assert told.count("tail 15:35-15:40") == 2  # the pre-open changed on 7 September
+    assert "(confidence low)" in told
+
+
+def test_a_phase_of_json_has_its_parts_within(run):
+    (pre_open, *others) = day_of(run, "2026-11-23")["phases"]
+    assert (pre_open["name"], pre_open["start"], pre_open["end"]) == (
+        "pre_open",
+        "2026-11-23T09:00:00+05:30",
+        "2026-11-23T09:15:00+05:30",
+    )
+    assert [part["name"] for part in pre_open["parts"]] == ["order_entry", "order_entry", "matching", "buffer"]
+    assert [p["name"] for p in others] == ["continuous", "cash_auction", "tail"]
+    assert day_of(run, "2026-11-23")["expiring_close"] is None
+
+
+def test_hours_past_midnight_are_stated_as_hours_that_count_on(run, site):
+    words = ("--exchange", "MCX", "--name", "Muhurat", "--source", "x")
+    done = run("calendar", "open", "2026-12-06", "--from", "18:00", "--until", "00:15", *words)
+    assert (done.code, "for example 18:00-24:15" in done.err) == (2, True)
+    done = run("calendar", "open", "2026-12-06", "--from", "18:00", "--until", "24:15", *words)
+    assert done.code == 0, done.err
+    assert day_of(run, "2026-12-06", "--exchange", "MCX")["intervals"] == [
+        ["2026-12-06T18:00:00+05:30", "2026-12-07T00:15:00+05:30"]
+    ]
+
+
 def test_why_a_weak_source_that_contradicts_the_library_decides_nothing(run):
     run("calendar", "close", "2026-12-03", "--reason", "rumour", "--source", "a forum", "--confidence", "low")
     told = statements(run, "2026-12-03")
@@ -318,7 +359,68 @@ def test_with_a_ledger_that_fails_the_file_is_written_and_the_old_table_stays(ru
     assert done.code == 1
     assert "the session table is still the old one" in done.err
     assert "date: 2026-12-01" in overlaid(site)
-    assert day_of(run, "2026-12-01")["status"] == "open"
+    assert json.loads(run("plan", "--date", "2026-12-01", "--json").out)[0]["status"] == "open"
+    shown = run("calendar", "show", "--from", "2026-12-01", "--json")
+    assert json.loads(shown.out)[0]["status"] == "closed"
+    assert "the session table a daemon goes by was computed before they changed" in shown.err
+
+
+def test_a_malformed_file_leaves_the_last_good_table_and_says_which_line_is_wrong(run, site):
+    (site / "calendar" / "more.yaml").write_text("exchange: NFO\nclosed: 7\n")
+    shown = run("calendar", "show", "--from", "2026-11-24", "--json")
+    assert (shown.code, json.loads(shown.out)[0]["reason"]) == (0, "Gurunanak Jayanti")
+    assert "the last good session table" in shown.err
+    assert "calendar/more.yaml:2" in shown.err
+
+
+# --- what the library said is in the ledger ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def childless(monkeypatch) -> None:
+    """Whoever starts the library's child now fails."""
+
+    def started(*_args, **_kw):
+        raise AssertionError("the library was asked although the ledger has its answer")
+
+    monkeypatch.setattr(exchange, "fetch", started)
+    monkeypatch.setattr(overlay, "fetch", started)
+
+
+@pytest.mark.parametrize("words", [
+    ("calendar", "show"), ("calendar", "show", "--exchange", "NSE"), ("calendar", "show", "--exchange", "MCX"),
+    ("calendar", "show", "--exchange", "CDS", "--year", "2025"), ("calendar", "why", "2026-11-24"),
+    ("calendar", "why", "2027-01-26"), ("calendar", "why", "2026-12-07", "--exchange", "XNSE"),
+    ("explain", "report_day", "--date", "2026-11-23"), (*CLOSE, "--dry-run"), CLOSE,
+])  # fmt: skip
+def test_no_command_asks_the_library_what_the_ledger_knows(run, childless, words):
+    done = run(*words)
+    assert done.code == 0, done.err
+    assert not done.err.startswith("note: shown")
+
+
+def test_a_list_is_imported_with_what_the_ledger_knows_of_the_library(run, childless, tmp_path):
+    (tmp_path / "list.csv").write_text(YEAR)
+    assert run("calendar", "import", str(tmp_path / "list.csv"), "--source", "NSE/3", "--yes").code == 0
+    assert day_of(run, "2027-01-26")["status"] == "closed"
+
+
+@pytest.mark.parametrize("stale", ["old", "other versions"])
+def test_an_answer_that_is_old_or_of_another_release_is_asked_for_anew(run, monkeypatch, stale):
+    asked: list[str] = []
+    real = exchange.fetch
+
+    def counted(requests, **kw):
+        asked.extend(request.name for request in requests)
+        return real(requests, **kw)
+
+    monkeypatch.setattr(overlay, "fetch", counted)
+    if stale == "old":
+        monkeypatch.setattr(SystemClock, "now", lambda _self: NOW + timedelta(days=9))
+    else:
+        monkeypatch.setattr(overlay, "installed", lambda _versions: False)
+    assert run("calendar", "why", "2026-11-24").code == 0
+    assert "NSE" in asked
 
 
 # --- import ------------------------------------------------------------------------------------------------------------
@@ -445,12 +547,34 @@ def test_explain_of_a_repeat_counts_its_firings_once(run):
     assert (slot["count"], slot["last"]) == (790, "2026-11-23T15:39:30+05:30")
 
 
-@pytest.mark.parametrize("day", ["2026-11-24", "2027-01-26"])
-def test_explain_of_a_day_without_a_session_says_why_nothing_is_planned(run, day):
-    done = run("explain", "report_day", "--date", day)
+def test_explain_of_a_day_without_a_session_says_why_nothing_is_planned(run):
+    done = run("explain", "report_day", "--date", "2026-11-24")
     assert done.code == 0
     assert "nothing is planned" in done.out
-    assert ("Gurunanak" if day == "2026-11-24" else "known until 2026-12-31") in done.out
+    assert "Gurunanak" in done.out
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_unknown_day_is_looked_at_by_the_ordinary_hours_and_the_screens_say_so(run, site, kept):
+    if not kept:
+        (site / "runbook.db").unlink()
+    explained = run("explain", "verify_broker", "--date", "2027-01-26").out
+    assert "unknown: the calendar of NFO is known until 2026-12-31" in explained
+    assert "what only reads looks at the ordinary hours, what acts is held" in explained
+    assert "open 09:15 - 60m = 08:15 IST" in explained
+    assert "  08:15              verify_broker    open 09:15 - 60m" in run("calendar", "why", "2027-01-26").out
+
+
+def test_explain_of_what_acts_says_that_it_would_be_held_on_an_unknown_day(run, site, monkeypatch):
+    config = site / "config.yaml"
+    config.write_text(
+        config.read_text() + "jobs:\n  - {name: act, run: 'jobs.start_feed:start', at: [open], acts: true}\n"
+    )
+    monkeypatch.setattr(SystemClock, "now", lambda _self: datetime(2027, 1, 1, 3, 46, tzinfo=UTC))
+    told = json.loads(run("explain", "act", "--date", "2027-01-01", "--json").out)
+    assert [slot["now"] for slot in told["slots"]] == [
+        "it would not run: skipped, held: the calendar of NFO is known until 2026-12-31"
+    ]
 
 
 def test_explain_of_no_job_names_the_nearest(run):

@@ -424,15 +424,16 @@ def test_what_cannot_be_run_says_what_can(arguments, code, words, prepared):
     assert words in said.err
 
 
-def test_the_doctor_names_the_rung_that_broke_and_ends_with_1(site):
-    rewrite(site, "http://127.0.0.1:5000", "http://127.0.0.1:1")
+def test_the_doctor_names_the_hop_that_broke_and_ends_with_1(site):
+    rewrite(site, "http://127.0.0.1:5000", "http://127.0.0.1:1\n  stream: ws://127.0.0.1:1")
     said = shell("--site", site, "doctor")
     assert said.code == ATTENTION
-    assert "BAD  server" in said.out
+    assert "verdict: H1 OpenAlgo's stream server: 127.0.0.1:1 refuses" in said.out
     assert "systemctl status openalgo" in said.out
     told = json.loads(shell("--site", site, "doctor", "--json").out)
-    assert told["verdict"] == "bad"
-    assert [r["name"] for r in told["rungs"] if r["verdict"] == "bad"] == ["server"]
+    assert (told["healthy"], told["first_broken"]) == (False, "H1")
+    assert [h["hop"] for h in told["hops"] if h["health"] == "broken"] == ["H1", "H4"]
+    assert KEY not in said.out + said.err
 
 
 def test_a_test_message_needs_a_channel(site):

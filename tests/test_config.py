@@ -175,9 +175,7 @@ def test_each_mode_says_where_the_switch_must_stand(mode, gateway, site):
 def test_what_is_allowed_but_should_be_known_is_noted(site):
     bare = MINIMAL.split("notify:", maxsplit=1)[0]
     notes = " ".join(read(bare.replace("NFO", "NSE", 1) + "bot: {unit: bot.service}\n", site).notes)
-    assert all(
-        word in notes for word in ("nobody will be told", "does not look at them", "cannot be reconciled", "cash")
-    )
+    assert all(word in notes for word in ("nobody will be told", "cannot be reconciled", "cash"))
     quiet = read(MINIMAL + "bot: {trades: ~/trades_*.csv}\n", site)
     assert quiet.notes == ()
     assert quiet.settings.bot.trades is not None
@@ -275,6 +273,13 @@ def test_the_faults_stand_in_the_order_of_the_file(site):
         ("sybols: []\n", "sybols", "unknown key 'sybols'", "did you mean symbols? "),
         ("rest: {max_per_hour: 10}\n", "rest.max_per_hour", "found 10 (a number)", "60 to 100000"),
         ("feed: {poll_every: 0s}\n", "feed.poll_every", "'0s' is no time at all", "more than nothing"),
+        ('feed: {relay: "ws://127.0.0.1:0"}\n', "feed.relay", "names no port", "a port from 1"),
+        ('feed: {relay: "ws://127.0.0.1:8766/x"}\n', "feed.relay", "no address to listen on", "without a path"),
+        ('feed: {relay: "wss://127.0.0.1:8766"}\n', "feed.relay", "no address to listen on", "ws://HOST:PORT"),
+        ('feed: {relay: "ws://me:pw@127.0.0.1:8766"}\n', "feed.relay", "with a user in it", "ws://HOST:PORT"),
+        ('feed: {relay: "ws://localhost:8765"}\n', "feed.relay", "OpenAlgo's own stream", "another port"),
+        ('feed: {relay: "ws://0.0.0.0:8766"}\n', "feed", "can be reached from other hosts", "relay_public: true"),
+        ('feed: {relay: "ws://desk.example:8766"}\n', "feed", "can be reached from other hosts", "relay_public: true"),
         ("feed: {warn_after: 60}\n", "feed.warn_after", "60 has no unit", "a number with h, m, s or ms"),
         (jobs("{name: check_fed}"), "jobs[0].run", "the key is missing", ""),
         (jobs("{name: check_feed, timeout: soon}"), "jobs[0].timeout", "'soon' is no duration", "h, m, s"),
@@ -299,6 +304,19 @@ def test_each_fault_says_what_was_found_and_what_is_accepted(addition, path, fou
     assert accepted in one.accepted, one
     assert one.line is not None
     assert one.line > len(MINIMAL.splitlines())
+
+
+@pytest.mark.parametrize("address", ["ws://127.0.0.1:8766", "ws://[::1]:8766", "ws://localhost:8766/"])
+def test_a_relay_that_only_this_host_can_reach_needs_no_more_words(address, site):
+    config = read(MINIMAL + f'feed: {{relay: "{address}"}}\n', site)
+    assert config.settings.feed.relay == address.rstrip("/")
+    assert not [note for note in config.notes if "relay" in note]
+    assert app.policy_of(config).bot_served
+
+
+def test_a_relay_for_other_hosts_must_be_meant_and_is_warned_of(site):
+    config = read(MINIMAL + 'feed: {relay: "ws://0.0.0.0:8766", relay_public: true}\n', site)
+    assert [note for note in config.notes if "travel in clear" in note]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OPENALGO_API_KEY", "k" * 64)
     (tmp_path / "config.yaml").write_text(
         "version: 1\nmode: local_paper\nopenalgo: {url: http://127.0.0.1:5000, api_key: '${OPENALGO_API_KEY}'}\n"
-        'symbols: [NIFTY, "NIFTY:fut"]\n'
+        'symbols: [NIFTY, "NIFTY:fut"]\nfeed: {detect: timers}\n'
     )
     config = app.load_config(tmp_path)
     days = {day: Day(day, DayStatus.OPEN, "regular", session=session(day)) for day in (FIRST, SECOND)}
@@ -93,7 +93,7 @@ def test_a_healthy_record_is_told_with_what_it_rests_on(site, say):
 
 def test_a_setting_stands_beside_what_is_configured_and_its_alarms_are_named_with_their_time(site, say):
     fill(site, FIRST, (600, 630))
-    fill(site, SECOND, (300, 400), polled=(310, 400))
+    fill(site, SECOND, (300, 365), polled=(310, 365))
     code, out, err = say("--cuts", 5, "--set", "warn_after=10s", "--set", "feed.fallback_after=20s", "--json")
     assert code == 0
     assert "replaying 2026-11-20 with warn_after=10s fallback_after=20s" in err
@@ -109,10 +109,18 @@ def test_a_setting_stands_beside_what_is_configured_and_its_alarms_are_named_wit
     assert configured["detection"]["median"] == pytest.approx(120.5, abs=1)
     assert other["cuts"] + other["skipped"] == 10
     future = found["gaps"][0]
-    assert (future["symbol"], future["median"], future["longest"]) == ("NFO:NIFTY24NOV26FUT", 0.5, 100.5)
+    assert (future["symbol"], future["median"], future["longest"]) == ("NFO:NIFTY24NOV26FUT", 0.5, 65.5)
     assert future["longest_at"].startswith("2026-11-20T09:19:59")
     printed = say("--cuts", 0, "--set", "warn_after=10s", "--set", "fallback_after=20s")[1]
     assert "2026-11-20 09:20:20  21 s without a tick; runbook had left the socket then" in printed
+
+
+def test_the_probe_stands_beside_the_guides_timers(site, say):
+    fill(site, FIRST)
+    timers, probe = json.loads(say("--cuts", 5, "--set", "detect=probe", "--json")[1])["settings"]
+    assert timers["detection"]["median"] > 100
+    assert probe["detection"]["median"] < 11
+    assert (timers["symbol"]["missed"], probe["symbol"]["missed"]) == (5, 0)
 
 
 def test_a_packed_record_counts_like_a_plain_one_and_the_last_ones_are_chosen(site, say):
@@ -189,7 +197,7 @@ def test_a_record_that_begins_late_and_ends_early_is_played_only_where_it_is():
     assert (tape.begin, tape.end, tape.until) == (3599, 4200, 4200)
     from runbook.feed.calibration import calibrate
 
-    found = calibrate([tape], Policy(warn_after=5, fallback_after=9), cuts=4)
+    found = calibrate([tape], Policy(detect="timers", warn_after=5, fallback_after=9), cuts=4)
     assert found.alarms == ()
     assert found.cuts == 4
 

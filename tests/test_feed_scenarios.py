@@ -222,8 +222,8 @@ def test_a_subscription_without_a_first_tick_is_doubted_after_a_minute() -> None
     assert world.route() == [Mode.ARMED, Mode.SUSPECT, Mode.FALLBACK]
 
 
-@pytest.mark.parametrize("phase", [p for p in PhaseName if p is not LIVE])
-def test_silence_outside_the_continuous_phase_raises_nothing(phase: PhaseName) -> None:
+@pytest.mark.parametrize("phase", [p for p in PhaseName if not p.trading])
+def test_silence_outside_the_phases_of_trading_raises_nothing(phase: PhaseName) -> None:
     world = World(phase=phase, stream="mute").begin().run(1800)
     world.drop()
     world.run(1800)
@@ -239,6 +239,17 @@ def test_a_morning_from_pre_open_to_the_first_ticks_is_quiet() -> None:
     world.run(60)
     assert world.route() == [Mode.ARMED, Mode.LIVE]
     assert world.notes() == []
+
+
+@pytest.mark.parametrize("phase", [PhaseName.CASH_AUCTION, PhaseName.TAIL])
+def test_derivatives_that_trade_alone_are_watched_on(phase: PhaseName) -> None:
+    world = on_air()
+    world.phase = phase
+    world.run(60)
+    assert world.mode is Mode.LIVE
+    world.stream = "mute"
+    world.run(200)
+    assert world.mode is Mode.FALLBACK
 
 
 @pytest.mark.parametrize("phase", [PhaseName.CLOSING_AUCTION, PhaseName.BREAK])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from runbook.agenda import End, Start, judge, occurrences
@@ -101,9 +102,23 @@ def test_neither_a_known_day_nor_a_weekend_nor_the_far_future_is_assumed():
     assert calendar.assumed(LAST) is None
     assert calendar.assumed(date(2026, 12, 25)) is None
     assert calendar.assumed(date(2027, 1, 2)) is None  # a Saturday
-    assert calendar.assumed(date(2027, 1, 26)) is None  # too far to carry any hours over
+    assert calendar.assumed(date(2028, 1, 3)) is None  # too far to carry any hours over
     assert calendar.session_of(LAST) is not None
     assert calendar.day(NEW_YEAR).status is DayStatus.UNKNOWN
+
+
+def test_weeks_after_the_list_ended_what_reads_still_looks():
+    assumed = known().assumed(date(2027, 1, 26))
+    assert assumed is not None
+    assert (assumed.name, assumed.open) == (ASSUMED, at("09:15", date(2027, 1, 26)))
+
+
+def test_an_assumed_evening_ends_on_the_next_date_too():
+    day = replace(session(LAST), intervals=((at("18:00", LAST), at("00:15", NEW_YEAR)),), phases=())
+    held = SessionCalendar("MCX", INDIA, LAST, {LAST: Day(LAST, DayStatus.OPEN, "regular", session=day)})
+    assumed = held.assumed(NEW_YEAR)
+    assert assumed is not None
+    assert assumed.intervals == ((at("18:00", NEW_YEAR), at("00:15", date(2027, 1, 2))),)
 
 
 def entry(job: JobSpec) -> Entry:

@@ -82,9 +82,9 @@ def test_a_weekday_just_past_the_horizon_is_unknown_and_what_reads_looks_at_the_
 
 
 def test_far_past_the_horizon_there_is_nothing_to_plan_by():
-    (row,) = plan_days(days(), JOBS, date(2026, 3, 2), date(2026, 3, 2))
+    (row,) = plan_days(days(), JOBS, date(2027, 3, 2), date(2027, 3, 2))
     assert row.runs == ()
-    assert render_plan([row], INDIA) == "2026-03-02 Monday     unknown: the calendar of NFO is known until 2025-12-30\n"
+    assert render_plan([row], INDIA) == "2027-03-02 Tuesday    unknown: the calendar of NFO is known until 2025-12-30\n"
 
 
 def test_a_special_session_moves_its_runs_and_says_its_name_and_doubts():

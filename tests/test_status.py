@@ -10,7 +10,7 @@ from runbook.alert import Alert, AlertState, Severity
 from runbook.day import Lease
 from runbook.job import Verdict
 from runbook.run import State
-from runbook.session import Day, DayStatus, SessionCalendar
+from runbook.session import Day, DayStatus, Phase, PhaseName, SessionCalendar
 from runbook.status import StatusFacts, exit_code, reasons, render_status, status_json
 from tests import report_days as days
 from tests.report_days import FRIDAY, at
@@ -190,6 +190,16 @@ def test_a_day_the_calendar_does_not_know_is_attention():
 )  # fmt: skip
 def test_the_headline_knows_the_hour(clock, words):
     assert words in render_status(green(now=at(clock))).splitlines()[0]
+
+
+def test_while_derivatives_trade_alone_the_headline_says_that_the_index_has_stopped():
+    facts = green(now=at("15:20"))
+    assert facts.session is not None
+    tail = Phase(PhaseName.TAIL, at("15:15"), at("15:30"))
+    day = replace(facts.calendar.day(FRIDAY), session=replace(facts.session, phases=(tail,)))
+    held = SessionCalendar("NFO", facts.calendar.zone, facts.calendar.known_until, {FRIDAY: day})
+    said = " ".join(render_status(replace(facts, calendar=held)).split())
+    assert "closes 15:30 (in 10m00s); of index and shares no tick is promised any more" in said
 
 
 def test_before_the_open_the_next_session_is_todays():

@@ -82,7 +82,10 @@ def hours(day: Day) -> str:
 
 def phases(day: Day) -> list[str]:
     assert day.session, day
-    return [f"{p.name} {p.start.astimezone(INDIA):%H:%M}-{p.end.astimezone(INDIA):%H:%M}" for p in day.session.phases]
+    return [
+        f"{p.name} {p.start.astimezone(INDIA):%H:%M}-{p.end.astimezone(INDIA):%H:%M}{f' {p.part}' if p.part else ''}"
+        for p in day.session.phases
+    ]
 
 
 def faults(*files: tuple[dict[str, Any], Layer]) -> list[Fault]:

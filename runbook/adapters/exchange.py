@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from runbook.timetable import Library, Timetable
 
 _CHILD = Path(__file__).with_name("exchange_child.py")
+_BASE, _SITE = "base", "calendar"  # how the files of the two folders are told apart
 _LAST_WORDS = 5  # lines of the child's stderr that a person gets to see
 
 
@@ -79,7 +81,7 @@ def refresh(
     names = {exchange: tables[exchange].library if exchange in tables else exchange for exchange in exchanges}
     asked = dict.fromkeys(name for name in names.values() if name)  # none for an exchange that the library lacks
     requests = [Request(name, first, last) for name in asked]
-    answer = _remembered(requests, said) or (fetch(requests, timeout) if requests else Answer({}, {}))
+    answer = remembered(requests, said) or (fetch(requests, timeout) if requests else Answer({}, {}))
     calendars: dict[str, SessionCalendar] = {}
     warnings: list[str] = []
     for exchange, name in names.items():
@@ -96,13 +98,31 @@ def refresh(
     return Refreshed(calendars, provenance, tuple(warnings), answer.said)
 
 
-def _remembered(requests: Sequence[Request], said: Mapping[str, Any] | None) -> Answer | None:
+def remembered(requests: Sequence[Request], said: Mapping[str, Any] | None) -> Answer | None:
     """The kept answer where it covers all of `requests`, else None."""
     if not said or not requests:
         return None
     spans = {told["name"]: (told.get("first"), told.get("last")) for told in said["calendars"]}
-    covered = all(spans.get(r.name) == (str(r.first), str(r.last)) for r in requests)
+    covered = all(_covers(spans.get(r.name), r) for r in requests)
     return _answer(requests, said) if covered else None
+
+
+def _covers(span: tuple[str | None, str | None] | None, request: Request) -> bool:
+    first, last = span or (None, None)
+    return bool(first and last and first <= str(request.first) and str(request.last) <= last)  # ISO dates sort as text
+
+
+def installed(versions: Mapping[str, str]) -> bool:
+    """Whether these are the versions that a child would find now: an answer of others is not asked a second time."""
+    try:
+        return all(metadata.version(package) == version for package, version in versions.items())
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def digests(base_dir: Path, overlay_dir: Path | None) -> dict[str, str]:
+    """A digest of each file of both folders, named as in the provenance of what was computed from them."""
+    return {named: _digest(path) for _, files in _folders(base_dir, overlay_dir) for named, path in files}
 
 
 def read_timetables(base_dir: Path, overlay_dir: Path | None) -> dict[str, Timetable]:
@@ -149,11 +169,20 @@ def _run(command: Sequence[str], asked: str, timeout: float) -> str:
         raise CalendarError(f"the calendar library gave no answer within {timeout:g} s", hint=hint) from exc
     finally:
         _end(process)
+    if process.returncode < 0:
+        hint = "the machine may be short of memory; the last good calendar stays in use"
+        raise CalendarError(f"the calendar library was killed by {_signal(-process.returncode)}", hint=hint)
     if process.returncode:
         words = "\n".join(grumbled.strip().splitlines()[-_LAST_WORDS:])
         hint = f"reinstall from requirements.lock; its last words:\n{words}"
         raise CalendarError(f"the calendar library failed with exit status {process.returncode}", hint=hint)
     return said
+
+
+def _signal(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -198,21 +227,16 @@ def _answer(requests: Sequence[Request], said: Any) -> Answer:
 def _read(base_dir: Path, overlay_dir: Path | None) -> tuple[dict[str, Timetable], dict[str, str]]:
     from runbook.timetable import Layer, merge, parse
 
-    folders = {Layer.BASE: base_dir}
-    if overlay_dir and overlay_dir.is_dir() and overlay_dir.resolve() != base_dir.resolve():
-        folders[Layer.SITE] = overlay_dir
-    if not base_dir.is_dir():
-        raise CalendarError(f"no folder {base_dir}", hint="runbook ships it; reinstall runbook")
-    digests: dict[str, str] = {}
+    found: dict[str, str] = {}
     faults: list[Fault] = []
     sheets = []
-    for layer, folder in folders.items():
+    for place, files in _folders(base_dir, overlay_dir):
+        layer = Layer.SITE if place == _SITE else Layer.BASE
         documents: list[Document] = []
-        for path in sorted(p for p in folder.iterdir() if p.suffix in {".yaml", ".yml"}):
-            named = f"calendar/{path.name}" if layer is Layer.SITE else f"base/{path.name}"
+        for named, path in files:
             try:
                 documents.append(read_yaml(path, named=named))
-                digests[named] = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[named] = _digest(path)
             except FileFaults as exc:
                 faults += exc.faults
                 documents += [exc.document] if exc.document else []
@@ -222,7 +246,24 @@ def _read(base_dir: Path, overlay_dir: Path | None) -> tuple[dict[str, Timetable
             faults += exc.faults
     if faults:
         raise CalendarFaults(faults)
-    return merge(sheets), digests
+    return merge(sheets), found
+
+
+def _folders(base_dir: Path, overlay_dir: Path | None) -> list[tuple[str, list[tuple[str, Path]]]]:
+    """(which folder, its files with the names they are told by), the base first; a checkout's overlay is the base itself."""
+    folders = {_BASE: base_dir}
+    if overlay_dir and overlay_dir.is_dir() and overlay_dir.resolve() != base_dir.resolve():
+        folders[_SITE] = overlay_dir
+    if not base_dir.is_dir():
+        raise CalendarError(f"no folder {base_dir}", hint="runbook ships it; reinstall runbook")
+    return [
+        (place, [(f"{place}/{p.name}", p) for p in sorted(folder.iterdir()) if p.suffix in {".yaml", ".yml"}])
+        for place, folder in folders.items()
+    ]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _disagreements(table: Timetable, library: Library, calendar: SessionCalendar) -> list[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from runbook.adapters.exchange import Request, fetch, read_timetables
+from runbook.adapters.exchange import Request, fetch, installed, read_timetables, remembered
 from runbook.adapters.files import Draft, read_yaml, shipped_calendar
 from runbook.errors import CalendarFaults, FileFaults
 
@@ -27,9 +27,14 @@ exchange: {exchange}
 
 
 class Overlay:
-    """calendar/ of a site over the one that ships; reads, and makes drafts. The library is asked in a child, once each."""
+    """calendar/ of a site over the one that ships; reads, and makes drafts.
 
-    def __init__(self, site: Path) -> None:
+    `said` is a kept answer of the library. What it does not cover, or what other versions of the library said, is asked
+    in a child, once each.
+    """
+
+    def __init__(self, site: Path, said: Mapping[str, Any] | None = None) -> None:
+        self._said = said if said and installed(said["versions"]) else None
         self._site = site / "calendar"
         self._base = shipped_calendar()
         self._libraries: dict[tuple[str, date, date], Library] = {}
@@ -106,6 +111,10 @@ class Overlay:
 
     def _ask(self, names: Sequence[str], first: date, last: date) -> None:
         wanted = [n for n in dict.fromkeys(names) if (n, first, last) not in self._libraries]
+        for name in list(wanted):
+            if kept := remembered([Request(name, first, last)], self._said):
+                self._libraries[name, first, last] = kept.libraries[name]
+                wanted.remove(name)
         if wanted:
             answer = fetch([Request(name, first - _MARGIN, last + _MARGIN) for name in wanted])
             self._libraries |= {(name, first, last): found for name, found in answer.libraries.items()}

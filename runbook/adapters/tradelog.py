@@ -74,7 +74,7 @@ def read_trades(
     """
     reading = _Reading(day, format, dict(fields or {}), zone or ZoneInfo("Asia/Kolkata"), dict(trust or {}))
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
-    paths = _expand(wanted, root)
+    paths = log_files(wanted, root)
     if not paths:
         accepted = "the path or glob of the bot's trade log (`bot.trades`)"
         return TradeLog(None, (RowFault(", ".join(wanted), "no file matches", accepted),))
@@ -85,7 +85,8 @@ def read_trades(
     return TradeLog(legs, tuple(reading.faults), files, reading.other_rows)
 
 
-def _expand(patterns: Sequence[str], root: Path | None) -> list[Path]:
+def log_files(patterns: Sequence[str], root: Path | None) -> list[Path]:
+    """The files that patterns name, in order."""
     found: set[Path] = set()
     for pattern in patterns:
         whole = Path(pattern).expanduser()

@@ -6,6 +6,7 @@ word has become wrong. So a flap is announced once and then keeps silent until i
 """
 
 from runbook.alert.causes import (
+    BotMoved,
     CalendarDoubt,
     Cause,
     FeedMoved,
@@ -41,6 +42,7 @@ __all__ = [
     "AlertChange",
     "AlertRule",
     "AlertState",
+    "BotMoved",
     "CalendarDoubt",
     "Cause",
     "ChangeKind",

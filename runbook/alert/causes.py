@@ -121,8 +121,30 @@ class CalendarDoubt:
 
 
 @dataclass(frozen=True, slots=True)
+class BotMoved:
+    """The bot was found `deaf` (the gateway delivers, it does not read), it `reads`, or nothing is due of it any more: `off`."""
+
+    word: Literal["deaf", "reads", "off"]
+    at: datetime
+    reason: str
+    hint: str = ""
+    mode: str = "local_paper"
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: hold-downs run out, a flap has become stable."""
 
 
-Cause = FeedMoved | SymbolStale | JobSettled | LoginDue | ReadyReached | NotFlat | ModeLeak | CalendarDoubt | Tick
+Cause = (
+    FeedMoved
+    | SymbolStale
+    | JobSettled
+    | LoginDue
+    | ReadyReached
+    | NotFlat
+    | ModeLeak
+    | CalendarDoubt
+    | BotMoved
+    | Tick
+)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from runbook.alert.causes import (
+    BotMoved,
     CalendarDoubt,
     Cause,
     FeedMoved,
@@ -195,6 +196,8 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
                 changes.append(AlertChange(ChangeKind.NOTICE, now, notice, tell=True))
         case CalendarDoubt():
             changes += _calendar(held, cause, now)
+        case BotMoved():
+            changes += _bot(held, cause)
         case Tick():
             pass
     return changes
@@ -261,6 +264,18 @@ def _calendar(alerts: Sequence[Alert], cause: CalendarDoubt, now: datetime) -> l
         if current.opened_at.date() < now.date():
             changes.append(AlertChange(ChangeKind.NOTICE, now, notice, tell=True))
     return changes
+
+
+def _bot(alerts: Sequence[Alert], cause: BotMoved) -> list[AlertChange]:
+    rule = RULES["bot.deaf"]
+    current = _current(alerts, fingerprint(rule, ()))
+    match cause.word:
+        case "deaf":
+            draft = _draft(rule, (), rule.severity(cause.mode), cause.at, cause.reason, cause.hint)
+            return _enter(alerts, draft, rule.hold)
+        case "reads":
+            return _leave(current, cause.at, cause.reason)
+    return [] if current is None else [_resolved(current, cause.at, cause.reason, tell=False)]
 
 
 def _rows(

@@ -85,6 +85,17 @@ _TABLE = (
         positions=True,
     ),
     AlertRule(
+        "bot.deaf",  # no hold: the bot is judged deaf only after 90 s
+        incident="bot",
+        title="your bot does not read",
+        back="your bot reads again",
+        done="nothing: runbook never touches the bot",
+        todo="restart the bot's feed, or the bot",
+        recovery="what the bot leaves behind grows again",
+        paper=Severity.WARNING,
+        positions=True,
+    ),
+    AlertRule(
         "feed.silent",
         incident="feed",
         title="nothing moves at the exchange",

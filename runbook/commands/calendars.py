@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from runbook import app
 from runbook.clock import SystemClock
 from runbook.config import Config
-from runbook.errors import CalendarError, StoreError, UsageError
+from runbook.errors import CalendarError, ConfigError, StoreError, UsageError
 from runbook.fault import nearest
 from runbook.session import Day, SessionCalendar
 
 if TYPE_CHECKING:
+    from runbook.adapters.overlay import Overlay
     from runbook.adapters.store import Store
     from runbook.crosscheck import Crosscheck
     from runbook.run import Entry
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _MOST_DAYS = 3660
 _CHECK_SECONDS = 30.0
+_BEHIND = "note: shown is what the calendar files say now; the session table a daemon goes by was computed before they changed"
 
 
 @contextmanager
@@ -48,28 +50,56 @@ def ledger(config: Config) -> Iterator[Store | None]:
         store.close()
 
 
-def table(config: Config, exchange: str, now: datetime, first: date, last: date) -> tuple[SessionCalendar, bool]:
-    """(the calendar of `exchange`, whether it is the ledger's); else computed for these days by a child, and not kept."""
+def table(config: Config, exchange: str, now: datetime, first: date, last: date) -> SessionCalendar:
+    """The ledger's calendar of `exchange`; where it has none, or files changed since, the one of these days as they stand.
+
+    A note on standard error says when it is not what the files come to. Nothing is kept.
+    """
+    held: SessionCalendar | None = None
     with ledger(config) as store:
         if store is not None:
+            almanac = app.almanac(config, store)
             try:
-                return app.almanac(config, store).calendar(exchange), True
+                held = almanac.calendar(exchange)
             except CalendarError:
                 pass  # never computed: an exchange that is not this desk's
-    return computed(config, exchange, now, first, last), False
+            else:
+                if almanac.computed_from(exchange) == app.calendar_files(config):
+                    return held
+    try:
+        fresh = computed(config, exchange, now, first, last)
+    except (CalendarError, ConfigError) as exc:
+        if held is None:
+            raise
+        print(f"note: this is the last good session table; as the files stand: {exc}", file=sys.stderr)
+        return held
+    if held is not None:
+        print(_BEHIND, file=sys.stderr)
+    return fresh
+
+
+def files_of(config: Config, now: datetime) -> Overlay:
+    """The site's calendar files, and what the library answered as far as the ledger has it."""
+    with ledger(config) as store:
+        return app.overlay(config, app.almanac(config, store).said(now) if store is not None else None)
 
 
 def computed(config: Config, exchange: str, now: datetime, first: date, last: date) -> SessionCalendar:
-    """The calendar as the files stand, from a child; raises UsageError for an exchange that nobody knows."""
-    folders = app.overlay(config)
+    """The calendar as the files stand; raises UsageError for an exchange that nobody knows."""
+    folders = files_of(config, now)
     known = sorted({sheet.content.exchange for sheet in folders.sheets()})
     try:
-        return folders.calendars([exchange], first, last, date(now.year, 12, 31))[exchange]
+        return folders.calendars([exchange], _back(first, now), last, date(now.year, 12, 31))[exchange]
     except CalendarError as exc:
         if "no such calendar" not in str(exc):
             raise
         accepted = f"{nearest(exchange, known)}{', '.join(known)}, or a name of pandas-market-calendars such as XNYS"
         raise UsageError(f"exchange {exc}; accepted: {accepted}") from exc
+
+
+def _back(first: date, now: datetime) -> date:
+    """Early enough for the last known session: by its hours the unknown days after it are looked at."""
+    return min(first, date(now.year - 1, 1, 1))
 
 
 def show(args: argparse.Namespace) -> int:
@@ -80,7 +110,8 @@ def show(args: argparse.Namespace) -> int:
     now = SystemClock().now()
     exchange = args.exchange or config.settings.exchange
     first, last = _span(args, now)
-    calendar, _ = table(config, exchange, now, first, last)
+    about = timedelta(days=1)  # today at the exchange may be another date than here
+    calendar = table(config, exchange, now, min(first, now.date() - about), max(last, now.date() + about))
     today = calendar.today(now)
     if args.year is None and args.first is None:
         first, last = date(today.year, 1, 1), date(today.year, 12, 31)
@@ -115,12 +146,13 @@ def why(args: argparse.Namespace) -> int:
     from runbook.plan import plan_days, render_plan, to_json
     from runbook.testimony import render_testimony, testify, testimony_json
     from runbook.timetable import merge
+    from runbook.wallchart import chart_json, phases_text
 
     config = app.load_config(args.site)
     now = SystemClock().now()
     exchange = args.exchange or config.settings.exchange
     day: date = args.day
-    folders = app.overlay(config)
+    folders = files_of(config, now)
     sheets = folders.sheets()
     tables = merge(sheets)
     name = tables[exchange].library if exchange in tables else exchange
@@ -128,8 +160,8 @@ def why(args: argparse.Namespace) -> int:
     fresh: SessionCalendar | None = None
     try:
         fresh = computed(config, exchange, now, day, day) if name is None or exchange not in tables else None
-        library = folders.library(name, day, day) if name else None
-        fresh = fresh or folders.calendars([exchange], day, day, date(now.year, 12, 31))[exchange]
+        library = folders.library(name, _back(day, now), day) if name else None
+        fresh = fresh or folders.calendars([exchange], _back(day, now), day, date(now.year, 12, 31))[exchange]
     except CalendarError as exc:
         library = str(exc)
     stored = _stored(config, exchange)
@@ -141,14 +173,17 @@ def why(args: argparse.Namespace) -> int:
     rows = plan_days(calendar, config.jobs, day, day)
     drift = _drift(stored, answer)
     if args.json:
+        shown = chart_json([answer], calendar.zone)[0]
         made = {
             "date": day.isoformat(), "exchange": exchange, "status": answer.status.value, "reason": answer.reason,
             "confidence": answer.confidence.value, "verdict": told.verdict, "statements": testimony_json(told),
-            "ledger": drift, "plan": to_json(rows, calendar.zone)[0],
+            **{key: shown[key] for key in ("intervals", "phases", "expiring_close")}, "ledger": drift, "plan": to_json(rows, calendar.zone)[0],
         }  # fmt: skip
         print(json.dumps(made, indent=1))
         return 0
     print(render_plan(rows, calendar.zone).splitlines()[0])
+    if answer.session is not None:
+        print("\n".join(f"  {text}" for text in phases_text(answer.session, calendar.zone)))
     print("\n" + "\n".join(render_testimony(told)))
     if drift:
         print(f"\nnote: {drift}")
@@ -195,7 +230,7 @@ def check(args: argparse.Namespace) -> int:
     now = clock.now()
     exchange = args.exchange or config.settings.exchange
     span = date(now.year, 1, 1), date(now.year + 1, 12, 31)
-    calendar, _ = table(config, exchange, now, *span)
+    calendar = table(config, exchange, now, *span)
     today = calendar.today(now)
     if args.year is not None:
         first, last = date(args.year, 1, 1), date(args.year, 12, 31)
@@ -271,10 +306,11 @@ def explain(args: argparse.Namespace) -> int:
         raise UsageError(f"no job {args.job!r}; accepted: {nearest(args.job, names)}{', '.join(names)}")
     exchange = config.settings.exchange
     wanted = args.date or now.date()
-    calendar, _ = table(config, exchange, now, min(wanted, now.date()), max(wanted, now.date() + timedelta(days=1)))
+    calendar = table(config, exchange, now, min(wanted, now.date()), max(wanted, now.date() + timedelta(days=1)))
     day = calendar.day(args.date or calendar.today(now))
     told = told_of(
-        job, day, {j.name: j for j in config.jobs}, _entries(config, day.date), exchange, now, calendar.zone
+        job, day, {j.name: j for j in config.jobs}, _entries(config, day.date), exchange, now, calendar.zone,
+        calendar.assumed(day.date),
     )  # fmt: skip
     print(
         json.dumps(explained_json(told, calendar.zone), indent=1)

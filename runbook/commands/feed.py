@@ -112,11 +112,10 @@ def _tapes(config: Config, days: list[date], skipped: dict[str, str]) -> Iterato
     with ledger(config) as store:
         if store is None:
             raise StoreError("there is no ledger here, so the hours of sessions are not known", hint="`runbook init`")
-        almanac = app.almanac(config, store)
-        calendar, cash = almanac.calendar(), almanac.cash()
+        calendar = app.almanac(config, store).calendar()
     for day in days:
         try:
-            made = _tape(config, day, calendar, cash)
+            made = _tape(config, day, calendar)
         except StoreError as exc:
             made = str(exc)
         if isinstance(made, str):
@@ -125,9 +124,7 @@ def _tapes(config: Config, days: list[date], skipped: dict[str, str]) -> Iterato
             yield made
 
 
-def _tape(
-    config: Config, day: date, calendar: SessionCalendar, cash: SessionCalendar | None
-) -> tuple[Record, Tape] | str:
+def _tape(config: Config, day: date, calendar: SessionCalendar) -> tuple[Record, Tape] | str:
     session = calendar.session_of(day)
     if session is None:
         return f"the calendar has no session of {calendar.exchange} on it ({calendar.day(day).reason})"
@@ -135,7 +132,7 @@ def _tape(
     if held is None:
         return "nothing was written"
     with held:
-        tape = recorded(session, held.rows(), lambda now, watched: quieted(cash, now, watched))
+        tape = recorded(session, held.rows(), lambda now, watched: quieted(session, now, watched))
         span, dropped = held.span(), held.dropped
     if tape is None or span is None:
         return "no tick of the socket is in it"

@@ -1,4 +1,4 @@
-"""`serve`, `run`, `doctor`, `notify`, `rehearse`: what talks to the world."""
+"""`serve`, `run`, `notify`, `rehearse`: what talks to the world."""
 
 from __future__ import annotations
 
@@ -10,31 +10,28 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbook import app
-from runbook.budget import Budget
 from runbook.clock import SystemClock, host_monotonic
 from runbook.config import Config
-from runbook.errors import CalendarError, ConfigError, JobFailed, RunbookError, StoreError, UsageError
+from runbook.errors import CalendarError, ConfigError, JobFailed, StoreError, UsageError
 from runbook.fault import Fault, nearest
 from runbook.job import JobSpec, Key, Verdict
 from runbook.ports import Delivery, Message
 from runbook.run import State
-from runbook.session import INDIA, PhaseName, Session, SessionCalendar
+from runbook.session import SessionCalendar
 
 if TYPE_CHECKING:
     from runbook.adapters.store import Store
 
-_DOCTOR_SECONDS = 30.0
 _ANSWER_SECONDS = 20.0
 _NEWS_SECONDS = 30.0
 _STOP_SECONDS = 4.0  # of the five that a stop may take
 
 
-def _ready(args: argparse.Namespace) -> Config:
+def ready(args: argparse.Namespace) -> Config:
     """The site's configuration with its secrets, and logging that hides them."""
     from runbook.logs import setup
     from runbook.redact import Redactor
@@ -49,7 +46,7 @@ def _ready(args: argparse.Namespace) -> Config:
 
 def serve(args: argparse.Namespace) -> int:
     """Run until told to stop; ends within five seconds, whatever the steps do."""
-    config = _ready(args)
+    config = ready(args)
     if faults := app.channel_faults(config):
         raise ConfigError(faults)
     stop, started = threading.Event(), threading.Event()
@@ -62,7 +59,7 @@ def serve(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
     log = logging.getLogger("runbook")
-    daemon = app.Daemon(config)
+    daemon = app.Daemon(config, app.Hooks(log=args.log))
     try:
         daemon.start()
         started.set()
@@ -106,7 +103,7 @@ def _leave() -> None:
 
 def run(args: argparse.Namespace) -> int:
     """One job now: a live daemon's next pulse takes it, else it runs here."""
-    config = _ready(args)
+    config = ready(args)
     job = config.job(args.job)
     if job is None:
         names = [j.name for j in config.jobs]
@@ -225,63 +222,9 @@ def _key(args: argparse.Namespace, job: JobSpec, calendar: SessionCalendar, now:
     return (begun[-1] if begun else rows[0]).key
 
 
-def doctor(args: argparse.Namespace) -> int:
-    """The ladder now. A live daemon's feed is believed instead of opening a second subscription."""
-    from runbook.probe import evidence_told, probe
-    from runbook.symbols import resolve
-    from runbook.verify import StreamEvidence, climb, render
-
-    config = _ready(args)
-    clock = SystemClock()
-    budget = Budget(_DOCTOR_SECONDS)
-    now = clock.now()
-    told, session = _from_ledger(config, now)
-    due = session is not None and session.phase_at(now) is PhaseName.CONTINUOUS
-    gateway = app.gateway(config, clock)
-    try:
-        today = now.astimezone(session.zone if session else INDIA).date()
-        instruments, faults = resolve(gateway, config.settings.symbols, today, budget, patient=False)
-
-        def stream() -> StreamEvidence:
-            seen = evidence_told(told) if told else None
-            return seen or probe(lambda: app.stream(config, clock), instruments, budget, ticks_due=due)
-
-        ladder = climb(gateway, config.settings.mode.gateway, instruments, stream, budget, ticks_due=due)
-    finally:
-        gateway.close()
-    if args.json:
-        print(json.dumps({"verdict": str(ladder.verdict), **ladder.facts(), "unresolved": list(faults)}, indent=1))
-    else:
-        print(
-            f"{config.settings.openalgo.url}, mode {config.settings.mode}, {'ticks are due now' if due else 'no ticks are due now'}"
-        )
-        print("\n".join(render(ladder)))
-        for fault in faults:
-            print(f"  ?    symbol     {fault}")
-    return 1 if ladder.verdict is Verdict.BAD else 0
-
-
-def _from_ledger(config: Config, now: datetime) -> tuple[Mapping[str, Any], Session | None]:
-    """(what a live daemon says of its feed, the session now), as far as the ledger knows."""
-    store = app.open_store(config, busy_seconds=5)
-    try:
-        if not store.exists:
-            return {}, None
-        store.check()
-        with store.read() as books:
-            lease = books.desk.lease()
-        session = app.almanac(config, store).calendar().session_at(now)
-        alive = lease is not None and lease.expires > now
-        return (lease.data.get("feed", {}) if lease is not None and alive else {}), session
-    except RunbookError:
-        return {}, None  # the ladder can be climbed without a ledger
-    finally:
-        store.close()
-
-
 def notify(args: argparse.Namespace) -> int:
     """A numbered test message to each channel; says what became of each."""
-    config = _ready(args)
+    config = ready(args)
     channels = list(config.secrets.channels)
     if not channels:
         fault = Fault(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runbook import app
 from runbook.almanac import Why, exchanges
 from runbook.clock import SystemClock
-from runbook.commands.calendars import computed, ledger
+from runbook.commands.calendars import computed, files_of, ledger
 from runbook.config import Config
 from runbook.errors import CalendarError, ConfigError, UsageError
 from runbook.plan import plan_days
@@ -54,7 +54,7 @@ def _state(args: argparse.Namespace, section: str, words: Mapping[str, Any]) -> 
     config = app.load_config(args.site)
     now = SystemClock().now()
     exchange = args.exchange or config.settings.exchange
-    folders = app.overlay(config)
+    folders = files_of(config, now)
     sheets = folders.sheets()
     draft = _draft(config, folders, sheets, exchange, [args.day], now)
     entry = {"date": args.day, **words, **_provenance(args, now)}
@@ -234,7 +234,7 @@ def import_list(args: argparse.Namespace) -> int:
     now = SystemClock().now()
     exchange = args.exchange or config.settings.exchange
     rows = _rows(args.file)
-    folders = app.overlay(config)
+    folders = files_of(config, now)
     sheets = folders.sheets()
     draft = _draft(config, folders, sheets, exchange, [row.day for row in rows], now)
     first = date(min(row.day for row in rows).year, 1, 1)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from runbook.config import defaults
-from runbook.config.form import Settings
+from runbook.config.form import Settings, is_loopback
 from runbook.config.secrets import Expander, Secrets, gather, mapping, mask_url
 from runbook.errors import ConfigError
 from runbook.fault import Document, Fault, Unfit, faults_from_validation, nearest
@@ -203,9 +203,29 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
                 )
             except ConfigError as exc:
                 yield from (where.fault(("jobs", i, "run"), f.found, f.accepted) for f in exc.faults)
+    yield from _own_stream(data, where)
     database = data.get("database")
     if isinstance(database, str) and not re.fullmatch(r"sqlite:///.*[^/]", database):
         yield where.fault(("database",), "no file of SQLite", "sqlite:/// and a path", "sqlite:///runbook.db")
+
+
+def _own_stream(data: Mapping[str, Any], where: Document) -> Iterator[Fault]:
+    """The relay must not take the port of the stream it relays."""
+    openalgo, relay = mapping(data.get("openalgo")), mapping(data.get("feed")).get("relay")
+    url, stream = openalgo.get("url"), openalgo.get("stream")
+    if not isinstance(relay, str) or not isinstance(url, str):
+        return
+    try:
+        theirs = urlsplit(stream if isinstance(stream, str) else derived_stream(url))
+        ours = urlsplit(relay)
+        near = ours.hostname == theirs.hostname or (is_loopback(relay) and is_loopback(theirs.geturl()))
+        same = near and ours.port is not None and ours.port == theirs.port
+    except ValueError:  # an address that is none: another fault says so
+        return
+    if same:
+        yield where.fault(
+            ("feed", "relay"), "that is OpenAlgo's own stream", "another port", f"ws://127.0.0.1:{(ours.port or 0) + 1}"
+        )
 
 
 def _texts(value: object) -> list[str]:
@@ -216,10 +236,10 @@ def _notes(settings: Settings) -> Iterator[str]:
     """What is allowed, but should be known."""
     if not settings.notify:
         yield "notify: no channel, so nobody will be told of anything"
-    if settings.bot.unit or settings.bot.log:
-        yield "bot.unit and bot.log are kept, but this version does not look at them yet"
     if settings.bot.trades is None:
         yield "bot.trades: none, so paper trades cannot be reconciled"
+    if settings.feed.relay is not None and not is_loopback(settings.feed.relay):
+        yield f"feed.relay: {settings.feed.relay} is open to other hosts: prices and the API key travel in clear"
     if settings.exchange == "NSE":
         yield "exchange NSE is the cash market: options trade on NFO, whose close differs since 2026-08-03"
 

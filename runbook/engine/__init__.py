@@ -9,6 +9,6 @@ loop       the turn: record, renew, plan, claim, run, settle
 """
 
 from runbook.engine.loop import Engine
-from runbook.engine.parts import Alarm, CalendarNews, FeedNews, FeedTotals, Parts
+from runbook.engine.parts import Alarm, BotNews, CalendarNews, FeedNews, FeedTotals, Parts
 
-__all__ = ["Alarm", "CalendarNews", "Engine", "FeedNews", "FeedTotals", "Parts"]
+__all__ = ["Alarm", "BotNews", "CalendarNews", "Engine", "FeedNews", "FeedTotals", "Parts"]

@@ -16,7 +16,7 @@ from runbook.budget import Budget
 from runbook.clock import host_monotonic
 from runbook.engine import takeover
 from runbook.engine.alerting import Alerting
-from runbook.engine.parts import SCHEDULER, CalendarNews, FeedNews, FeedTotals, Parts
+from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
 from runbook.errors import JobFailed, RunbookError, StoreError
@@ -47,7 +47,7 @@ class _Running:
     since: float  # host seconds
 
 
-_Item = _Done | FeedNews | FeedTotals | CalendarNews
+_Item = _Done | FeedNews | FeedTotals | BotNews | CalendarNews
 
 
 class Engine:
@@ -122,8 +122,8 @@ class Engine:
         """Turn soon. Never raises, never blocks: this is all that an alarm clock is given."""
         self._wake.set()
 
-    def post(self, news: FeedNews | FeedTotals | CalendarNews) -> None:
-        """Hand over news of the feed or of the calendar; recorded in the order given."""
+    def post(self, news: FeedNews | FeedTotals | BotNews | CalendarNews) -> None:
+        """Hand over news of the feed, of the bot or of the calendar; recorded in the order given."""
         self._inbox.put(news)
         self._wake.set()
 
@@ -204,6 +204,10 @@ class Engine:
             case FeedTotals(session, at, data):
                 with self._p.store.write() as books:
                     books.feed.sample(session, at, data)
+            case BotNews(session, cause):
+                with self._p.store.write() as books:
+                    self._alerting.decide(books, [cause], cause.at, session)
+                self._p.teller.nudge()
             case CalendarNews():
                 self._calendar_news(item)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runbook.alert import FeedMoved, SymbolStale
+from runbook.alert import BotMoved, FeedMoved, SymbolStale
 from runbook.almanac import Why
 from runbook.clock import Clock
 from runbook.day import FeedChange
@@ -47,6 +47,14 @@ class FeedTotals:
     session: date
     at: datetime
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BotNews:
+    """What was found of the bot, where it means something for the alerts."""
+
+    session: date
+    cause: BotMoved
 
 
 @dataclass(frozen=True, slots=True)

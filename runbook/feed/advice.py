@@ -16,6 +16,10 @@ MUTE = (
     "1. " + LOG_IN + " again and see that it shows Connected; 2. see that streaming is switched on and in the broker's "
     "plan; 3. " + RESTART
 )
+HELD = (
+    "; runbook's own reconnects cannot help while another client of the same user (the bot, a dashboard tab) is "
+    "connected: OpenAlgo keeps the dead broker link for it"
+)
 SERVER_DOWN = "nothing answers: see if the openalgo unit runs (sudo systemctl status openalgo), and the network between"
 
 _KEY = re.compile(r"\bapi.?key\b", re.IGNORECASE)
@@ -31,16 +35,17 @@ def advise(state: State) -> str:
     if rest.polling and not rest.trusted:
         if rest.frozen:
             return EXCHANGE_OR_LOGIN
-        return _from(rest.fault) or SERVER_DOWN
+        return said(rest.fault) or SERVER_DOWN
     if link.state is not LinkState.UP and link.fault is not None:
         if link.fault.refused:
             # REST's life is only known once it was asked; before that the unit is still the likeliest.
             return RESTART
-        return _from(link.fault) or RESTART
-    return _from(link.fault) or MUTE
+        return said(link.fault) or RESTART
+    return said(link.fault) or MUTE + (HELD if link.reopened else "")
 
 
-def _from(fault: Fault | None) -> str:
+def said(fault: Fault | None) -> str:
+    """What to do about what the other side complained of: its own hint, else what its words point to; empty if nothing."""
     if fault is None:
         return ""
     if fault.hint:

@@ -145,7 +145,8 @@ def candles(state: State, now: float, policy: Policy) -> Answer:
     """The newest 1-minute candle is asked for while prices come from REST, or from nowhere: it alone carries exchange time."""
     if state.mode not in (Mode.FALLBACK, Mode.MARKET_SILENT) or not state.canaries:
         return state, ()
-    if state.candle_asked is not None and now - state.candle_asked < policy.candle_every:
+    every = policy.candle_in_doubt if state.mode is Mode.MARKET_SILENT else policy.candle_every
+    if state.candle_asked is not None and now - state.candle_asked < every:
         return state, ()
     state = polling.spend(replace(state, candle_asked=now), now)
     return state, (AskCandle(state.canaries[0]),)

@@ -50,7 +50,8 @@ def on_connected(state: State, now: float, policy: Policy) -> State:
 def on_subscription_lost(state: State, event: SubscriptionLost, now: float) -> tuple[State, tuple[Action, ...]]:
     """OpenAlgo has no adapter for us any more: to authenticate again is what brings it back, and is tried at once."""
     fault = Fault(event.reason, event.hint, asked="subscribe")
-    link = replace(state.link, fault=fault, cure=Cure.AUTHENTICATE, due=min(state.link.due, now))
+    due = min(state.link.due, now)
+    link = replace(state.link, fault=fault, lost=event.reason, cure=Cure.AUTHENTICATE, due=due)
     return replace(state, link=link), (Note(f"OpenAlgo refused to subscribe again: {event.reason}"),)
 
 
@@ -61,7 +62,8 @@ def on_subscribed(state: State, event: Subscribed, now: float) -> tuple[State, t
         state = replace(state, judged_from=max(state.judged_from, now))
     link = replace(state.link, subscribed_at=now, refused=tuple(i for i, _ in event.refused))
     if not event.refused:
-        return replace(state, link=link), ()
+        fault = link.fault if link.fault is None or not link.fault.asked else None
+        return replace(state, link=replace(link, fault=fault)), ()
     told = "; ".join(f"{instrument}: {why}" for instrument, why in event.refused)
     link = replace(link, fault=Fault(f"subscription refused: {told}"))
     return replace(state, link=link), (Note(f"OpenAlgo refused a subscription: {told}"),)

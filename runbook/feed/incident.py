@@ -44,6 +44,9 @@ def _open(state: State, now: float) -> State:
         outage=state.outages + 1,
         outages=state.outages + 1,
         outage_since=now - quiet,
+        warned=False,
+        checked=replace(state.checked, moved="", moved_at=None, contradicted=()),
+        link=replace(state.link, lost=""),
     )
 
 

@@ -129,7 +129,7 @@ def evaluate(
     state = replace(
         account(state, now), evaluated_at=now, phase=phase, quiet=quiet, canaries=canaries(state.watched, quiet)
     )
-    due = expects_ticks and phase is PhaseName.CONTINUOUS and not quiet.issuperset(state.watched)
+    due = expects_ticks and phase.trading and not quiet.issuperset(state.watched)
     actions: tuple[Action, ...] = ()
     if due and not state.expects:
         state = replace(state, expects=True, judged_from=max(state.judged_from, now))

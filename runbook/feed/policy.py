@@ -40,6 +40,7 @@ class Policy:
     # nothing moves anywhere
     market_poll_every: float = 15.0
     candle_every: float = 60.0
+    candle_in_doubt: float = 20.0  # while nothing moves anywhere: it tells a halt from a REST that is frozen
     candle_stale: float = 180.0  # seconds since the newest 1-minute candle began
 
     # REST

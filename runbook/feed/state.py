@@ -63,6 +63,7 @@ class Link:
     away: bool = False
     urgent: bool = False
     spent_noted: bool = False
+    lost: str = ""  # why OpenAlgo refused to subscribe again in this outage: the adapter behind us was gone
     refused: tuple[Instrument, ...] = ()  # what OpenAlgo did not subscribe for us
 
 

@@ -79,6 +79,7 @@ WATCH_LIST: tuple[tuple[Instrument, Stream], ...] = (
 # busy/quiet: rates relative to the mean, and how long each lasts on average at that mean's pace
 _QUIET, _QUIET_FOR = 0.15, 20.0
 _BUSY, _BUSY_FOR = 1.364, 46.7
+_CALM = 3.0  # average gaps between two trades in which the best bid moves once
 _BEAT_SKIPPED = 0.03
 _BEAT_JITTER = 0.15
 
@@ -109,9 +110,11 @@ def day(seed: int, watched: Sequence[tuple[Instrument, Stream]] = WATCH_LIST) ->
 def tape(made: Day, lost: Sequence[Stall] = ()) -> Tape:
     """The day as a replay takes it; `lost` are further stretches in which nothing arrives.
 
-    The price is a made-up zigzag by a tick of 0.05 with each trade, and volume counts them: what REST answers has moved exactly
-    when the market has, whatever was delivered.
+    The price is a made-up zigzag by a tick of 0.05 with each trade, volume counts them, and between trades the best bid moves
+    once in three average gaps, since orders rest less than trades do. So what REST answers has moved exactly when the market
+    has, whatever was delivered. An index has a price only.
     """
+    calm = [_CALM * SESSION / max(1, len(traded)) for traded in made.market]
     known = {instrument: place for place, instrument in enumerate(made.instruments)}
     ticks = []
     for at, place in made.ticks:
@@ -122,10 +125,13 @@ def tape(made: Day, lost: Sequence[Stall] = ()) -> Tape:
         ticks.append((at, Tick(instrument, ltp, _EPOCH + int(at * 1000))))
 
     def quote(instrument: Instrument, at: float) -> Quote:
-        traded = bisect_right(made.market[known[instrument]], at)
+        place = known[instrument]
+        traded = bisect_right(made.market[place], at)
         ltp = _price(instrument, traded)
-        volume = 0 if instrument.is_index else traded
-        return Quote(instrument, ltp, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, volume, 0)
+        if instrument.is_index:
+            return Quote(instrument, ltp, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
+        bid = ltp - 0.05 * (1 + int(at / calm[place]) % 7)
+        return Quote(instrument, ltp, bid, ltp + 0.05, 0.0, 0.0, 0.0, 0.0, traded, 0)
 
     return Tape(f"seed {made.seed}", made.instruments, ticks, SESSION, quote)
 

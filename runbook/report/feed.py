@@ -11,7 +11,7 @@ from runbook.day import DayFacts, FeedChange, FeedSample
 from runbook.feed.table import Mode
 from runbook.report.layout import plain
 from runbook.report.parts import FeedPart, Outage, Shares, Stretch
-from runbook.session import PhaseName, Session
+from runbook.session import Session
 
 BRIEF = timedelta(seconds=60)
 CELLS = 60  # of the timeline: one line of a phone
@@ -134,7 +134,7 @@ def _promised(session: Session) -> list[tuple[datetime, datetime]]:
     edges = {edge for pair in session.intervals for edge in pair}
     edges |= {edge for phase in session.phases for edge in (phase.start, phase.end)}
     pairs = zip(sorted(edges), sorted(edges)[1:], strict=False)
-    return [(a, b) for a, b in pairs if session.phase_at(a) is PhaseName.CONTINUOUS]
+    return [(a, b) for a, b in pairs if session.phase_at(a).trading]
 
 
 # -- changes ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ changes  stored calendar, new calendar -> what changed in the past
 
 from runbook.timetable.changes import changed_past
 from runbook.timetable.days import Library, LibraryDay, build
+from runbook.timetable.fields import DayTime, Window, day_time
 from runbook.timetable.merge import Said, Timetable, merge
 from runbook.timetable.schema import schema, schema_text
 from runbook.timetable.sheet import CalendarFile, Closed, Hours, Layer, Phases, Sheet, Special, parse
@@ -17,6 +18,7 @@ from runbook.timetable.sheet import CalendarFile, Closed, Hours, Layer, Phases, 
 __all__ = [
     "CalendarFile",
     "Closed",
+    "DayTime",
     "Hours",
     "Layer",
     "Library",
@@ -26,8 +28,10 @@ __all__ = [
     "Sheet",
     "Special",
     "Timetable",
+    "Window",
     "build",
     "changed_past",
+    "day_time",
     "merge",
     "parse",
     "schema",

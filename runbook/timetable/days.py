@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -19,7 +19,10 @@ _ALIASES = {"Asia/Calcutta": "Asia/Kolkata"}  # the library's old name for the o
 # How the first source of a day is called that no file speaks of.
 LIBRARY, WEEK = "library ", "its regular weekdays"
 # Which edge of the day a phase stands at.
-_EDGES = {PhaseName.PRE_OPEN: "opens", PhaseName.CLOSING_AUCTION: "closes", PhaseName.POST_CLOSE: "closes"}
+_EDGES = {
+    PhaseName.PRE_OPEN: "opens", PhaseName.CLOSING_AUCTION: "closes", PhaseName.CASH_AUCTION: "closes",
+    PhaseName.TAIL: "closes", PhaseName.POST_CLOSE: "closes",
+}  # fmt: skip
 
 Intervals = tuple[tuple[datetime, datetime], ...]
 
@@ -112,10 +115,10 @@ class _Table:
         if found.special or hours is None:
             if not found.intervals:
                 return _unknown(day, f"{table.exchange} is open, but nothing says when", (self._source,))
-            return self._open(day, found.intervals, {}, (), found.special or "regular", (self._source,))
+            return self._open(day, _unnamed(found.intervals), {}, (), found.special or "regular", (self._source,))
         windows = phases.windows() if phases else {}
-        intervals = _aware(day, hours.on(day), self.zone)
-        return self._open(day, intervals, windows, (hours, phases), "regular", (self._source, hours.source))
+        trading = _trading(day, hours.on(day), self.zone)
+        return self._open(day, trading, windows, (hours, phases), "regular", (self._source, hours.source))
 
     @property
     def _source(self) -> str:
@@ -155,28 +158,28 @@ class _Table:
         if said.inherited:  # a segment without a pre-open has none on a special day either
             windows = {kind: window for kind, window in windows.items() if kind in regular}
         if entry.intervals:
-            intervals = _aware(day, entry.intervals, self.zone)
-            return self._open(day, intervals, windows, (entry,), entry.name, (said.source,))
+            trading = _trading(day, entry.intervals, self.zone)
+            return self._open(day, trading, windows, (entry,), entry.name, (said.source,))
         sources: tuple[str, ...] = (said.source,)
         if hours:
-            intervals = _aware(day, hours.on(day), self.zone)
+            trading = _trading(day, hours.on(day), self.zone)
         else:
             also = self._usual(day)
-            intervals, sources = also.intervals if also else (), (said.source, self._source)
-        intervals = _cut(day, intervals, entry, self.zone)
-        if not intervals:
+            trading, sources = _unnamed(also.intervals if also else ()), (said.source, self._source)
+        trading = _cut(day, trading, entry, self.zone)
+        if not trading:
             return _unknown(day, f"{entry.name}: open, but nothing says when", (said.source,), entry.note)
         # around another open there is no telling when the auction before it is, nor what follows another close
         moved = {kind for kind, at in _EDGES.items() if getattr(entry, at)}
         windows = {kind: window for kind, window in regular.items() if kind not in moved} | windows
-        return self._open(day, intervals, windows, (entry, hours), entry.name, sources)
+        return self._open(day, trading, windows, (entry, hours), entry.name, sources)
 
     def _open(
         self,
         day: date,
-        intervals: Intervals,
-        windows: Mapping[PhaseName, Window],
-        entries: Iterable[Entry | None],
+        trading: tuple[Phase, ...],
+        windows: Mapping[PhaseName, tuple[Window, ...]],
+        entries: Sequence[Entry | None],
         name: str,
         sources: tuple[str, ...],
     ) -> Day:
@@ -186,58 +189,93 @@ class _Table:
         session = Session(
             self.timetable.exchange,
             day,
-            intervals,
-            _phases(day, intervals, windows, self.zone),
+            _intervals(trading),
+            _phases(day, trading, windows, self.zone),
             name,
             "; ".join(sources),
             confidence,
             note,
             self.zone,
+            self._expiring(day, trading, said),
         )
         reason = "regular session" if name == "regular" else name
         return Day(day, DayStatus.OPEN, reason, sources, confidence, session, note)
 
+    def _expiring(self, day: date, trading: tuple[Phase, ...], said: Sequence[Entry]) -> datetime | None:
+        """When contracts that expire on the day stop, as the hours that count say it; None when trading ends before."""
+        clock = next((entry.expiring_close for entry in said if isinstance(entry, Hours)), None)
+        at = clock.on(day, self.zone) if clock else None
+        return at if at and trading[0].start < at < trading[-1].end else None
 
-def _phases(day: date, intervals: Intervals, windows: Mapping[PhaseName, Window], zone: ZoneInfo) -> tuple[Phase, ...]:
-    """The given phases, trading where none of them is, and the breaks of a split day, in order."""
-    phases = [Phase(kind, *_aware(day, (window,), zone)[0]) for kind, window in windows.items()]
-    stretches = list(intervals)
+
+def _trading(day: date, windows: Iterable[Window], zone: ZoneInfo) -> tuple[Phase, ...]:
+    """The stretches of trading by the clock, with what each part of the day is called."""
+    return _aware(PhaseName.CONTINUOUS, day, windows, zone)
+
+
+def _unnamed(intervals: Intervals) -> tuple[Phase, ...]:
+    return tuple(Phase(PhaseName.CONTINUOUS, start, end) for start, end in intervals)
+
+
+def _intervals(trading: Iterable[Phase]) -> Intervals:
+    """Stretches that touch, such as a morning and an evening, are one."""
+    joined: list[tuple[datetime, datetime]] = []
+    for phase in trading:
+        if joined and joined[-1][1] == phase.start:
+            joined[-1] = (joined[-1][0], phase.end)
+        else:
+            joined.append((phase.start, phase.end))
+    return tuple(joined)
+
+
+def _phases(
+    day: date, trading: tuple[Phase, ...], windows: Mapping[PhaseName, tuple[Window, ...]], zone: ZoneInfo
+) -> tuple[Phase, ...]:
+    """The given phases, plain trading where none of them is, and the breaks of a split day, in order."""
+    given = [phase for kind, told in windows.items() for phase in _aware(kind, day, told, zone)]
+    # no phase makes the day longer: what trades beside the cash market does so within the hours that count
+    phases = [piece for phase in given for piece in (_within(phase, trading) if phase.name.trading else (phase,))]
+    stretches = list(trading)
     for phase in phases:
         stretches = [
-            piece
-            for start, end in stretches
-            for piece in ((start, min(end, phase.start)), (max(start, phase.end), end))
-            if piece[0] < piece[1]
+            replace(stretch, start=start, end=end)
+            for stretch in stretches
+            for start, end in (
+                (stretch.start, min(stretch.end, phase.start)),
+                (max(stretch.start, phase.end), stretch.end),
+            )
+            if start < end
         ]
-    phases += [Phase(PhaseName.CONTINUOUS, start, end) for start, end in stretches]
-    gaps = ((before[1], after[0]) for before, after in pairwise(intervals))
-    phases += [Phase(PhaseName.BREAK, start, end) for start, end in gaps if start < end]
-    return tuple(sorted(phases, key=lambda phase: phase.start))
+    gaps = ((before.end, after.start) for before, after in pairwise(trading))
+    breaks = [Phase(PhaseName.BREAK, start, end) for start, end in gaps if start < end]
+    return tuple(sorted((*phases, *stretches, *breaks), key=lambda phase: phase.start))
 
 
-def _cut(day: date, intervals: Intervals, entry: Special, zone: ZoneInfo) -> Intervals:
-    """`intervals` with the open and the close that `entry` gives in place of theirs; empty when nothing is left."""
+def _within(phase: Phase, trading: Iterable[Phase]) -> Iterator[Phase]:
+    for start, end in _intervals(trading):
+        if max(start, phase.start) < min(end, phase.end):
+            yield replace(phase, start=max(start, phase.start), end=min(end, phase.end))
+
+
+def _cut(day: date, trading: tuple[Phase, ...], entry: Special, zone: ZoneInfo) -> tuple[Phase, ...]:
+    """`trading` with the open and the close that `entry` gives in place of its own; empty when nothing is left."""
     if entry.opens:
-        opens = _instant(day, entry.opens, zone)
-        left = [(start, end) for start, end in intervals if end > opens]
-        intervals = tuple((opens, end) if i == 0 else (start, end) for i, (start, end) in enumerate(left))
+        opens = entry.opens.on(day, zone)
+        left = [phase for phase in trading if phase.end > opens]
+        trading = (*(replace(phase, start=opens) for phase in left[:1]), *left[1:])
     if entry.closes:
-        closes = _instant(day, entry.closes, zone)
-        left = [(start, end) for start, end in intervals if start < closes]
-        intervals = (*left[:-1], (left[-1][0], closes)) if left else ()
-    return intervals
+        closes = entry.closes.on(day, zone)
+        left = [phase for phase in trading if phase.start < closes]
+        trading = (*left[:-1], *(replace(phase, end=closes) for phase in left[-1:]))
+    return trading
 
 
 def _unknown(day: date, reason: str, sources: tuple[str, ...] = (), note: str = "") -> Day:
     return Day(day, DayStatus.UNKNOWN, reason, sources, Confidence.LOW, note=note)
 
 
-def _instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, clock, zone).astimezone(UTC)
-
-
-def _aware(day: date, windows: Iterable[Window], zone: ZoneInfo) -> Intervals:
-    return tuple((_instant(day, start, zone), _instant(day, end, zone)) for start, end in windows)
+def _aware(kind: PhaseName, day: date, windows: Iterable[Window], zone: ZoneInfo) -> tuple[Phase, ...]:
+    return tuple(Phase(kind, w.start.on(day, zone), w.end.on(day, zone), w.part) for w in windows)
 
 
 _Dated = TypeVar("_Dated", Hours, Phases)

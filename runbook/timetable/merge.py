@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from runbook.errors import CalendarFaults
 from runbook.fault import Fault, nearest
-from runbook.timetable.sheet import Closed, Hours, Layer, Phases, Sheet, Special
+from runbook.timetable.sheet import PLACES, Closed, Hours, Layer, Phases, Sheet, Special, misplaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def merge(sheets: Sequence[Sheet]) -> dict[str, Timetable]:
         by_exchange.setdefault(sheet.content.exchange, []).append(sheet)
     # a file that only names an exchange, as `runbook init` writes it, says nothing of it yet
     by_exchange = {name: group for name, group in by_exchange.items() if any(map(_says_something, group))}
-    faults = [fault for group in by_exchange.values() for fault in _said_twice(group)]
+    faults = [fault for group in by_exchange.values() for told in (_said_twice, _misplaced) for fault in told(group)]
     tables: dict[str, Timetable] = {}
     for exchange in by_exchange:
         chain = _chain(exchange, by_exchange, faults)
@@ -84,6 +84,24 @@ def _said_twice(group: Sequence[Sheet]) -> Iterator[Fault]:
                     found = f"{when} is already stated in {first}"
                     yield sheet.document.fault((section, i), found, "one statement for a date")
                 seen.setdefault(key, f"{sheet.document.path}:{sheet.document.line_of((section, i))}")
+
+
+def _misplaced(group: Sequence[Sheet]) -> Iterator[Fault]:
+    """Phases that do not go with the hours they stand beside, where one layer states both of this exchange.
+
+    A site that changes the hours alone makes no fault of what ships: phases that promise ticks are cut to the hours then.
+    """
+    for layer in Layer:
+        sheets = [sheet for sheet in group if sheet.layer is layer]
+        hours = [entry for sheet in sheets for entry in sheet.content.hours]
+        phases = [(entry, sheet, i) for sheet in sheets for i, entry in enumerate(sheet.content.phases)]
+        for entry, sheet, i in phases:
+            until = min((e.since for e, *_ in phases if e.since > entry.since), default=date.max)
+            first = max((h.since for h in hours if h.since <= entry.since), default=entry.since)
+            beside = (w for h in hours if first <= h.since < until for w in (h.intervals, h.winter_intervals) if w)
+            found = next((why for windows in beside if (why := misplaced(entry.windows(), windows))), None)
+            if found:
+                yield sheet.document.fault(("phases", i), found, PLACES, "pre_open: 09:00-09:15")
 
 
 def _chain(exchange: str, groups: Mapping[str, list[Sheet]], faults: list[Fault]) -> list[list[Sheet]]:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import IntEnum
+from itertools import pairwise
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from runbook.errors import CalendarFaults
 from runbook.fault import Document, Fault, Unfit, faults_from_validation
 from runbook.session import Confidence, PhaseName
-from runbook.timetable.fields import Clock, Date, OneWindow, Rows, Text, Week, Window, Windows, Zone
+from runbook.timetable.fields import (
+    Clock,
+    Date,
+    DayTime,
+    LateClock,
+    OneWindow,
+    PreOpen,
+    Rows,
+    Text,
+    Week,
+    Window,
+    Windows,
+    Zone,
+)
 
-_KINDS = (PhaseName.PRE_OPEN, PhaseName.CLOSING_AUCTION, PhaseName.POST_CLOSE)
+_KINDS = (  # in the order of the day
+    PhaseName.PRE_OPEN, PhaseName.CLOSING_AUCTION, PhaseName.CASH_AUCTION, PhaseName.TAIL, PhaseName.POST_CLOSE,
+)  # fmt: skip
 _SURE = (
     "high (the exchange's own paper or daily file), medium (announced, or several lists kept by hand), low (one source)"
 )
@@ -39,17 +56,64 @@ class Entry(_Strict):
 
 
 class _Phased(Entry):
-    pre_open: OneWindow | None = Field(None, description="the call auction before trading", examples=["09:00-09:15"])
+    pre_open: PreOpen | None = Field(
+        None,
+        description="the call auction before trading: one window, or order_entry, matching and buffer",
+        examples=["09:00-09:15", {"order_entry": "09:00-09:08", "matching": "09:08-09:12", "buffer": "09:12-09:15"}],
+    )
     closing_auction: OneWindow | None = Field(
         None, description="the auction that ends continuous trading, also inside the hours", examples=["15:15-15:35"]
+    )
+    cash_auction: OneWindow | None = Field(
+        None,
+        description="of derivatives: they trade on while index and shares are in their closing auction",
+        examples=["15:15-15:35"],
+    )
+    tail: OneWindow | None = Field(
+        None, description="of derivatives: they trade on after the cash market has closed", examples=["15:35-15:40"]
     )
     post_close: OneWindow | None = Field(
         None, description="trading at the closing price after the close", examples=["15:50-16:00"]
     )
 
-    def windows(self) -> dict[PhaseName, Window]:
-        """The phases that are given."""
-        return {kind: window for kind in _KINDS if (window := getattr(self, kind.value)) is not None}
+    def windows(self) -> dict[PhaseName, tuple[Window, ...]]:
+        """The phases that are given, in the order of the day."""
+        given = ((kind, getattr(self, kind.value)) for kind in _KINDS)
+        return {kind: told if isinstance(told, tuple) else (told,) for kind, told in given if told is not None}
+
+    @model_validator(mode="after")
+    def _one_after_the_other(self) -> Self:
+        told = [(kind, window) for kind, windows in self.windows().items() for window in windows]
+        for (before, first), (after, second) in pairwise(told):
+            if second.start < first.end:
+                raise Unfit(
+                    f"{after} {second} begins before {before} {first} has ended",
+                    accepted=f"phases that follow one another: {', '.join(_KINDS)}",
+                    example=f"{after}: {DayTime(first.end.minutes)}-{max(second.end, DayTime(first.end.minutes + 5))}",
+                )
+        return self
+
+
+PLACES = "pre_open before the hours, post_close after them, the others within; a closing auction may begin at the close"
+
+
+def misplaced(windows: Mapping[PhaseName, tuple[Window, ...]], hours: tuple[Window, ...]) -> str | None:
+    """Why a phase cannot stand where it does beside these hours, or None."""
+    opens, closes = hours[0].start, hours[-1].end
+    for kind, told in windows.items():
+        start, end = told[0].start, told[-1].end
+        match kind:
+            case PhaseName.PRE_OPEN:
+                fits = end <= opens
+            case PhaseName.POST_CLOSE:
+                fits = start >= closes
+            case PhaseName.CLOSING_AUCTION:
+                fits = opens < start <= closes
+            case _:
+                fits = opens < start and end <= closes
+        if not fits:
+            return f"{kind} {start}-{end} does not go with the hours {opens}-{closes}"
+    return None
 
 
 class Hours(Entry):
@@ -69,6 +133,10 @@ class Hours(Entry):
         examples=["America/New_York"],
     )
 
+    expiring_close: LateClock | None = Field(
+        None, description="when contracts stop that expire on the day, if before the others", examples=["15:30"]
+    )
+
     @model_validator(mode="after")
     def _both_or_neither(self) -> Hours:
         if (self.winter_intervals is None) != (self.summer_time_of is None):
@@ -77,9 +145,16 @@ class Hours(Entry):
                 accepted="winter_intervals and summer_time_of",
                 example="summer_time_of: America/New_York",
             )
+        last = self.expiring_close
+        if last is not None and not self.intervals[0].start < last <= self.intervals[-1].end:
+            raise Unfit(
+                f"expiring_close {last} lies outside {self.intervals[0].start}-{self.intervals[-1].end}",
+                accepted="a time within the hours",
+                example=f"expiring_close: {self.intervals[-1].end}",
+            )
         return self
 
-    def on(self, day: date) -> tuple[Window, ...]:
+    def on(self, day: date) -> Windows:
         """The intervals of `day`: from the rules of the zone, so that no list of change-over dates can go stale."""
         zone = self.summer_time_of
         if self.winter_intervals is None or zone is None:
@@ -116,7 +191,9 @@ class Special(_Phased):
         None, description="the hours of the day, one window or a list", examples=["[09:15-10:00, 11:30-12:30]"]
     )
     opens: Clock | None = Field(None, description="the regular hours, but opening at this time", examples=["17:00"])
-    closes: Clock | None = Field(None, description="the regular hours, but closing at this time", examples=["17:00"])
+    closes: LateClock | None = Field(
+        None, description="the regular hours, but closing at this time", examples=["17:00"]
+    )
     hours_confidence: Confidence | None = Field(
         None, description=f"of the hours, where they are less sure than the day: {_SURE}", examples=["low"]
     )
@@ -129,6 +206,10 @@ class Special(_Phased):
             )
         if self.opens and self.closes and not self.opens < self.closes:
             raise Unfit("it closes before it opens", accepted="opens before closes", example="opens: 17:00")
+        if self.intervals and (fault := misplaced(self.windows(), self.intervals)):
+            raise Unfit(
+                fault, accepted=PLACES, example=f"intervals: {self.intervals[0].start}-{self.intervals[-1].end}"
+            )
         return self
 
     @property

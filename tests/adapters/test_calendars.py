@@ -10,7 +10,7 @@ import pytest
 
 from runbook.adapters.exchange import Answer, Refreshed, read_timetables, refresh
 from runbook.adapters.files import shipped_calendar
-from runbook.session import INDIA, Confidence, Day, DayStatus, PhaseName, Session
+from runbook.session import INDIA, Confidence, Day, DayStatus, PhaseName, Session, joined
 from runbook.trigger import Anchor
 from tests.library_golden import GOLDEN, NAMES, ask, complaint, spread, text
 
@@ -49,7 +49,14 @@ def hours(found: Day) -> list[str]:
 
 
 def phases(found: Session) -> list[str]:
-    return [f"{p.name} {p.start.astimezone(INDIA):%H:%M}-{p.end.astimezone(INDIA):%H:%M}" for p in found.phases]
+    whole = [phase for phase, _ in joined(found.phases)]
+    return [f"{p.name} {p.start.astimezone(INDIA):%H:%M}-{p.end.astimezone(INDIA):%H:%M}" for p in whole]
+
+
+def parts(found: Session) -> str:
+    return " ".join(
+        f"{p.part}={p.start.astimezone(INDIA):%H:%M}-{p.end.astimezone(INDIA):%H:%M}" for p in found.phases if p.part
+    )
 
 
 # --- India ---------------------------------------------------------------------------------------------------------
@@ -141,7 +148,6 @@ def test_the_phases_of_the_segments_change_on_their_dates(refreshed):
     for exchange in ("NFO", "BFO"):
         assert phases(session(refreshed, exchange, "2025-12-05")) == [regular]
         assert phases(session(refreshed, exchange, "2025-12-08")) == [pre_open, regular]
-        assert phases(session(refreshed, exchange, "2026-11-23")) == [pre_open, "continuous 09:15-15:40"]
     for exchange in ("NSE", "BSE"):
         auction = [pre_open, "continuous 09:15-15:15", "closing_auction 15:15-15:35", "post_close 15:50-16:00"]
         assert phases(session(refreshed, exchange, "2026-07-31")) == [pre_open, regular, "post_close 15:40-16:00"]
@@ -152,10 +158,129 @@ def test_the_phases_of_the_segments_change_on_their_dates(refreshed):
     assert phases(session(refreshed, "CDS", "2026-11-23")) == ["continuous 09:00-17:00"]
 
 
+# What a regular day is made of, from the first day of each era on; apart from calendar/*.yaml.
+DERIVATIVES_BY_ERA = {
+    "2023-01-02": "continuous 09:15-15:30",
+    "2025-12-08": "pre_open 09:00-09:15, continuous 09:15-15:30",
+    "2026-08-03": "pre_open 09:00-09:15, continuous 09:15-15:15, cash_auction 15:15-15:35, tail 15:35-15:40",
+    "2026-12-07": "pre_open 09:00-09:15, continuous 09:15-15:30, cash_auction 15:30-15:40, tail 15:40-15:45",
+}
+CASH_BY_ERA = {
+    "2023-01-02": "pre_open 09:00-09:15, continuous 09:15-15:30, post_close 15:40-16:00",
+    "2026-08-03": "pre_open 09:00-09:15, continuous 09:15-15:15, closing_auction 15:15-15:35, post_close 15:50-16:00",
+    "2026-12-07": "pre_open 09:00-09:15, continuous 09:15-15:30, closing_auction 15:30-15:40, post_close 15:50-16:00",
+}
+EARLIER = "order_entry=09:00-09:08 matching=09:08-09:12 buffer=09:12-09:15"
+SINCE_SEPTEMBER = "order_entry=09:00-09:05 order_entry=09:05-09:10 matching=09:10-09:12 buffer=09:12-09:15"
+
+
+def at_hand(eras: dict[str, str], on: date) -> str:
+    return next(text for since, text in reversed(eras.items()) if since <= str(on))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "eras"),
+    [("NFO", DERIVATIVES_BY_ERA), ("BFO", DERIVATIVES_BY_ERA), ("NSE", CASH_BY_ERA), ("BSE", CASH_BY_ERA)],
+)
+def test_every_regular_day_of_four_years_has_the_phases_of_its_era(refreshed, exchange, eras):
+    pre_opens = {"2023-01-02": EARLIER, "2026-09-07": SINCE_SEPTEMBER}
+    if exchange in ("NFO", "BFO"):
+        pre_opens = {"2023-01-02": "", "2025-12-08": EARLIER, "2026-09-07": SINCE_SEPTEMBER}
+    regular = [s for s in refreshed.calendars[exchange].sessions(FIRST, KNOWN) if s.name == "regular"]
+    assert len(regular) == 246 + 249 + 249 + 247 - 9
+    wrong = [
+        (s.date, phases(s), parts(s))
+        for s in regular
+        if (", ".join(phases(s)), parts(s)) != (at_hand(eras, s.date), at_hand(pre_opens, s.date))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("cash", "derivatives"), [("NSE", "NFO"), ("BSE", "BFO")],
+)  # fmt: skip
+def test_on_every_day_the_cash_auction_of_the_derivatives_is_that_of_the_cash_market(refreshed, cash, derivatives):
+    def spans(exchange: str, name: PhaseName) -> dict[date, list[tuple[datetime, datetime]]]:
+        held = refreshed.calendars[exchange].sessions(FIRST, KNOWN)
+        return {s.date: [(p.start, p.end) for p in s.phases if p.name is name] for s in held}
+
+    auctions = spans(cash, PhaseName.CLOSING_AUCTION)
+    assert spans(derivatives, PhaseName.CASH_AUCTION) == auctions
+    tails = spans(derivatives, PhaseName.TAIL)
+    assert {day for day, told in tails.items() if told} == {day for day, told in auctions.items() if told}
+    assert all(tail[0][0] == auctions[day][0][1] for day, tail in tails.items() if tail)
+
+
+def test_every_minute_of_the_derivatives_hours_promises_ticks_and_none_outside_does(refreshed):
+    for found in refreshed.calendars["NFO"].sessions(date(2026, 7, 1), KNOWN):
+        trading = sum((p.end - p.start for p in found.phases if p.name.trading), timedelta())
+        assert trading == sum((b - a for a, b in found.intervals), timedelta()), found.date
+
+
+@pytest.mark.parametrize(
+    ("exchange", "text", "told"),
+    [
+        ("NSE", "2023-11-12", "pre_open 18:00-18:15, continuous 18:15-19:15"),
+        ("NSE", "2024-11-01", "pre_open 17:45-18:00, continuous 18:00-19:00"),
+        ("NSE", "2025-10-21", "pre_open 13:30-13:45, continuous 13:45-14:45"),
+        ("NFO", "2025-10-21", "continuous 13:45-14:45"),
+        ("NFO", "2026-11-08", "continuous 18:00-19:15"),
+        ("NSE", "2026-02-01", "pre_open 09:00-09:15, continuous 09:15-15:30, post_close 15:40-16:00"),
+        ("NFO", "2026-02-01", "pre_open 09:00-09:15, continuous 09:15-15:30"),
+        ("NFO", "2024-03-02", "continuous 09:15-10:00, break 10:00-11:30, continuous 11:30-12:30"),
+        ("CDS", "2026-11-23", "continuous 09:00-17:00"),
+    ],
+)
+def test_special_sessions_have_the_phases_their_papers_name(refreshed, exchange, text, told):
+    assert ", ".join(phases(session(refreshed, exchange, text))) == told
+
+
+def test_of_a_muhurat_evening_only_the_order_entry_is_known_by_name(refreshed):
+    told = session(refreshed, "NSE", "2023-11-12").phases
+    assert [p.part for p in told if p.name is PhaseName.PRE_OPEN] == ["order_entry", ""]
+    assert parts(session(refreshed, "NSE", "2026-02-01")) == EARLIER
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("2026-01-01", "morning=09:00-17:00"),
+        ("2026-02-01", "morning=09:00-17:00"),
+        ("2026-03-03", "evening=17:00-23:55"),
+        ("2026-03-06", "morning=09:00-17:00 evening=17:00-23:55"),
+        ("2026-03-09", "morning=09:00-17:00 evening=17:00-23:30"),
+        ("2026-03-26", "evening=17:00-23:30"),
+        ("2026-10-30", "morning=09:00-17:00 evening=17:00-23:30"),
+        ("2026-11-02", "morning=09:00-17:00 evening=17:00-23:55"),
+    ],
+)
+def test_mcx_has_a_morning_and_an_evening_which_follow_each_other_without_a_break(refreshed, text, told):
+    found = session(refreshed, "MCX", text)
+    assert parts(found) == told
+    assert len(found.intervals) == 1
+    assert found.phase_at(found.close - timedelta(minutes=1)) is PhaseName.CONTINUOUS
+
+
+def test_the_widest_window_of_mcx_on_muhurat_ends_on_the_next_day(refreshed):
+    found = session(refreshed, "MCX", "2026-11-08")
+    assert found.close == datetime(2026, 11, 9, 0, 15, tzinfo=INDIA)
+    assert refreshed.calendars["MCX"].session_at(datetime(2026, 11, 9, 0, 10, tzinfo=INDIA)) == found
+
+
+def test_contracts_that_expire_stop_earlier_from_december_on_as_one_source_says(refreshed):
+    told = {s.date: s for s in refreshed.calendars["NFO"].sessions(date(2026, 11, 1), KNOWN)}
+    assert {day >= date(2026, 12, 7) for day, s in told.items() if s.expiring_close} == {True}
+    first = told[date(2026, 12, 7)]
+    assert first.expiring_close == datetime(2026, 12, 7, 15, 30, tzinfo=INDIA)
+    assert (first.confidence, "single source" in first.note) == (Confidence.LOW, True)
+    assert not any(s.expiring_close for s in refreshed.calendars["NSE"].sessions(FIRST, KNOWN))
+
+
 def test_the_auction_of_the_index_is_on_while_its_derivatives_trade(refreshed):
     at = datetime(2026, 11, 23, 15, 20, tzinfo=INDIA)
     told = [session(refreshed, exchange, "2026-11-23").phase_at(at) for exchange in ("NSE", "NFO")]
-    assert told == [PhaseName.CLOSING_AUCTION, PhaseName.CONTINUOUS]
+    assert told == [PhaseName.CLOSING_AUCTION, PhaseName.CASH_AUCTION]
+    assert [phase.trading for phase in told] == [False, True]
 
 
 def test_a_split_day_is_in_a_break_between_its_parts(refreshed):

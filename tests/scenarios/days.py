@@ -143,6 +143,23 @@ def hold(database: Path, seconds: float) -> subprocess.Popen[str]:
     return holder
 
 
+def deaf_bot(*grows: float) -> Callable[[Director], None]:
+    """A bot whose tick file grows at these seconds after the open, and at no other."""
+
+    def set_up(director: Director) -> None:
+        file = director.folder / "bot_ticks.csv"
+        edit(director, "bot: {", 'bot: {ticks: "bot_ticks.csv", ')
+
+        def grow() -> None:
+            with file.open("a", encoding="utf-8") as out:
+                out.write("26049.9\n")
+
+        for at in grows:
+            director.at(at, grow)
+
+    return set_up
+
+
 def locked_at(seconds: float) -> Callable[[Director], None]:
     return lambda director: director.at(seconds, lambda: hold(director.folder / "runbook.db", LOCKED_FOR))
 
@@ -188,6 +205,10 @@ DAYS: dict[str, ShortDay] = {
     "down_at_start": day(
         "ready announced", "report delivered", minutes=2, set_up=down_until(-400),
         cues=[(-3900, "drop", True), (-400, "drop", False)],
+    ),
+    "deaf_bot": day(
+        "ready announced", "report delivered", minutes=4, config="",
+        set_up=deaf_bot(*range(-30, 30, 5), *range(180, 240, 5)),
     ),
     "wrong_key": day("login missed", "blindness announced", minutes=2, cues=[(-3900, "wrong_key", True)]),
     "revoked": day(

@@ -24,7 +24,7 @@ from tests.scenarios.days import CHANNEL_PASSWORD, CHANNEL_PATH, DAYS, LOCKED_FO
 from tests.scenarios.played import Played
 
 BAD_DAYS = [
-    "clean", "late_login", "blind", "frozen", "down_at_start", "wrong_key", "revoked", "garbage", "neighbours",
+    "clean", "deaf_bot", "late_login", "blind", "frozen", "down_at_start", "wrong_key", "revoked", "garbage", "neighbours",
     "snapshot_only", "flapping", "locked", "holiday",
 ]  # fmt: skip
 every_day = pytest.mark.parametrize("day", BAD_DAYS, indirect=True)
@@ -333,3 +333,28 @@ def test_what_was_due_while_the_database_was_held_says_why_it_did_not_run(day: P
     assert all("not started by its latest start" in e.reason for e in missed)
     with recorded(day) as ticks:
         assert ticks.around(Instrument("NIFTY", "NSE_INDEX"), held[0] + timedelta(seconds=60), timedelta(seconds=30))
+
+
+# -- the bot ------------------------------------------------------------------------------------------------------------
+
+
+@on("deaf_bot")
+def test_a_deaf_bot_is_told_after_ninety_seconds_and_so_is_its_return(day: Played):
+    bot = [alert for alert in day.facts.alerts if alert.rule == "bot.deaf"]
+    assert [alert.state.value for alert in bot] == ["resolved"]
+    (alert,) = bot
+    # its file last grew 25 s after the open; it is looked at each ten seconds
+    assert timedelta(seconds=113) <= alert.opened_at - opens() <= timedelta(seconds=140)
+    assert "your bot does not read: gateway delivers " in alert.what
+    assert "its tick file has not grown for 1m3" in alert.what or "for 1m4" in alert.what
+    assert alert.resolved_at is not None
+    assert alert.resolved_at - opens() < timedelta(seconds=215)
+    told = [title for title in day.titles if "bot" in title]
+    assert [title.split(" since")[0].split(" at ")[0] for title in told] == [
+        "[WARN] your bot does not read", "[OK] your bot reads again",
+    ]  # fmt: skip
+
+
+@on("deaf_bot")
+def test_the_feed_is_not_blamed_for_a_deaf_bot(day: Played):
+    assert not [alert for alert in day.facts.alerts if alert.rule.startswith("feed")]

@@ -178,11 +178,12 @@ def test_plan_report_and_history_answer_while_the_daemon_runs(desk: Site):
         assert done.stdout.strip(), words
 
 
-def test_doctor_climbs_the_ladder_beside_a_live_daemon(desk: Site):
+def test_doctor_looks_at_every_hop_beside_a_live_daemon(desk: Site, serving: Serving):
     done = desk.run("doctor", "--json")
     assert done.returncode == 0, done.stdout
-    rungs = {rung["name"]: rung["verdict"] for rung in answer(done)["rungs"]}
-    assert rungs["key"] == rungs["broker"] == rungs["stream"] == "ok"
+    hops = {hop["hop"]: hop for hop in answer(done)["hops"]}
+    assert [hops[name]["health"] for name in ("H0", "H1", "H2", "H3", "H4", "H5")] == ["ok"] * 5 + ["not_due"]
+    assert f"(pid {serving.pid}) runs, pulse " in hops["H0"]["evidence"]
 
 
 def test_a_job_asked_for_beside_a_live_daemon_is_run_by_the_daemon(desk: Site):
@@ -368,8 +369,11 @@ def test_with_the_daemon_dead_a_job_runs_here(stories: Stories):
     assert "runbook serve" in resident.stderr
 
 
-def test_with_the_daemon_dead_doctor_still_climbs(stories: Stories):
-    assert stories.restart.site.run("doctor").returncode == 0
+def test_with_the_daemon_dead_doctor_looks_for_itself(stories: Stories):
+    done = stories.restart.site.run("doctor", "--json")
+    hops = {hop["hop"]: hop for hop in answer(done)["hops"]}
+    assert [hops[name]["health"] for name in ("H1", "H2", "H3", "H4", "H5")] == ["ok"] * 5, done.stdout
+    assert "nobody watches" in hops["H0"]["evidence"]
 
 
 # -- an incident --------------------------------------------------------------------------------------------------------

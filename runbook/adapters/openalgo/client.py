@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from runbook.adapters.openalgo import rows
@@ -61,6 +63,7 @@ class OpenAlgo:
         self._lock = threading.Lock()
         self._locked_out: _Hold | None = None  # the key is wrong, or this host is banned
         self._absent: dict[str, _Hold] = {}  # paths that answered 404
+        self.ahead: float | None = None  # seconds our clock is ahead of the server's, to a second, by its last answer
 
     def __repr__(self) -> str:
         return f"OpenAlgo({self._transport.shown})"
@@ -190,7 +193,11 @@ class OpenAlgo:
 
     def _send(self, name: str, fields: Mapping[str, object], budget: Budget) -> Answer:
         self._stop_if_held(name)
-        return self._transport.call(name, fields, budget)
+        answer = self._transport.call(name, fields, budget)
+        with contextlib.suppress(ValueError, TypeError):  # a date that is none says nothing
+            said = parsedate_to_datetime(answer.date)
+            self.ahead = (self._clock.now() - said).total_seconds() - 0.5  # it counts whole seconds, cut off
+        return answer
 
     def _judged(self, name: str, answer: Answer, budget: Budget) -> Mapping[str, Any]:
         try:

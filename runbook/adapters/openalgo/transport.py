@@ -73,6 +73,7 @@ class Answer:
     content_type: str
     location: str
     body: bytes
+    date: str = ""  # the server's own clock
 
 
 class Transport:
@@ -141,6 +142,7 @@ class Transport:
                     headers.get("Content-Type", "").lower(),
                     headers.get("Location", ""),
                     content,
+                    headers.get("Date", ""),
                 )
         except requests.RequestException as e:
             e.request = e.response = None  # the request's body holds the key: nothing that prints locals may reach it

@@ -2,7 +2,7 @@
 
 from runbook.adapters.recorder.form import STEPS, packed_file, session_file
 from runbook.adapters.recorder.reading import Recorded, RecordedTicks
-from runbook.adapters.recorder.shelf import Tidied, recorded_days, tidy, unpack
+from runbook.adapters.recorder.shelf import Tidied, recorded_days, tidy, tidy_aside, unpack
 from runbook.adapters.recorder.writing import Recorder
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "recorded_days",
     "session_file",
     "tidy",
+    "tidy_aside",
     "unpack",
 ]

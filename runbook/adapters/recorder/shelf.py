@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -53,6 +54,20 @@ def tidy(folder: Path, today: date, keep: int) -> Tidied:
         log.info("ticks of %s deleted: the newest %d sessions are kept", day, keep)
     over = [day for day in days if day < today and day not in old and session_file(folder, day).is_file()]
     return Tidied(tuple(day for day in over if _pack(folder, day)), tuple(old))
+
+
+def tidy_aside(folder: Path, today: date, keep: int) -> threading.Thread:
+    """Tidy in a thread of its own, since sixty files may wait; what it could not do is logged."""
+
+    def work() -> None:
+        try:
+            tidy(folder, today, keep)
+        except OSError as error:
+            log.error("recorded ticks could not be tidied: %s", error)
+
+    thread = threading.Thread(target=work, name="tidy-ticks", daemon=True)
+    thread.start()
+    return thread
 
 
 def unpack(folder: Path, day: date) -> None:

@@ -1,0 +1,128 @@
+"""What the monitor hands on: how the feed stands first, then the prices of the side that is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from runbook.clock import RehearsalClock
+from runbook.engine import FeedNews, FeedTotals
+from runbook.feed import events as ev
+from runbook.feed.policy import Policy
+from runbook.feed.price import FeedStatus, Price
+from runbook.feed.table import Mode
+from runbook.market import Instrument, Source, Tick
+from runbook.monitor import FeedParts, Monitor, scaled
+from tests.fakes import NIFTY, FakeGateway, FakeStream, at, quote, session, until
+from tests.test_desk import Keeper
+
+RATE = 60.0  # two minutes of silence are two seconds
+
+
+class Wire(FakeStream):
+    """A stream whose events the test emits."""
+
+    emit: Callable[[ev.StreamEvent], None]
+    generation = 0
+
+    def connect(
+        self, generation: int, instruments: Sequence[Instrument], emit: Callable[[ev.StreamEvent], None]
+    ) -> None:
+        self.emit, self.generation = emit, generation
+        emit(ev.Connected(generation, "angel"))
+        emit(ev.Subscribed(generation, tuple(instruments)))
+
+    def resubscribe(self, *, authenticate: bool = True) -> None:
+        self.emit(ev.Subscribed(self.generation, (NIFTY,)))
+
+
+class Watch:
+    """A real monitor over a stream and a gateway in memory; `heard` is what it handed on, in order."""
+
+    def __init__(self) -> None:
+        self.clock = RehearsalClock(at("09:20"), rate=RATE)
+        self.wire, self.gateway = Wire(), FakeGateway()
+        self.heard: list[FeedStatus | Price] = []
+        self.news: list[FeedNews | FeedTotals] = []
+        parts = FeedParts(
+            self.clock, self.wire, self.gateway, scaled(Policy(detect="timers"), RATE), lambda _session: Keeper(), self.news.append,
+            "analyzer", publish=self.heard.extend, publish_status=self.heard.append,
+        )  # fmt: skip
+        self.monitor = Monitor(parts)
+        self.monitor.start(session(), [NIFTY])
+
+    def tick(self, ltp: float) -> None:
+        now = self.clock.monotonic()
+        self.wire.emit(ev.TickReceived(self.wire.generation, Tick(NIFTY, ltp, int(now * 1000)), now))
+
+    def live(self) -> None:
+        self.until(Mode.ARMED)
+        for ltp in (26000.0, 26000.5):
+            self.tick(ltp)
+        self.until(Mode.LIVE)
+
+    def until(self, mode: Mode) -> None:
+        until(lambda: self.modes()[-1:] == [mode], f"the feed is {mode}")
+
+    def prices(self) -> list[Price]:
+        return [one for one in self.heard if isinstance(one, Price)]
+
+    def modes(self) -> list[Mode]:
+        return [one.mode for one in self.heard if isinstance(one, FeedStatus)]
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    made = Watch()
+    yield made
+    made.monitor.stop()
+
+
+def test_ticks_are_handed_on_from_the_one_that_made_the_feed_live(watch: Watch):
+    watch.live()
+    watch.tick(26001.0)
+    until(lambda: len(watch.prices()) == 2, "both are handed on")
+    assert [(p.ltp, p.source) for p in watch.prices()] == [
+        (26000.5, Source.WEBSOCKET), (26001.0, Source.WEBSOCKET),
+    ]  # fmt: skip
+    assert watch.modes() == [Mode.OFF, Mode.ARMED, Mode.LIVE]
+    live = next(one for one in watch.heard if isinstance(one, FeedStatus) and one.mode is Mode.LIVE)
+    assert (live.source, live.broker) == (Source.WEBSOCKET, "angel")
+    assert watch.heard.index(live) < watch.heard.index(watch.prices()[0])
+
+
+def test_a_mute_stream_hands_on_nothing_and_then_the_polls(watch: Watch):
+    watch.live()
+    watch.until(Mode.SUSPECT)
+    before = len(watch.prices())
+    watch.until(Mode.FALLBACK)
+    until(lambda: len(watch.prices()) >= before + 2, "polls are handed on")
+    polled = watch.prices()[before:]
+    assert {p.source for p in polled} == {Source.REST_POLLING}
+    assert {p.ltp for p in polled} == {quote().ltp}
+    assert watch.modes()[-2:] == [Mode.SUSPECT, Mode.FALLBACK]
+
+
+def test_a_blind_feed_hands_on_no_price(watch: Watch):
+    watch.live()
+    watch.until(Mode.FALLBACK)
+    watch.until(Mode.BLIND)  # the quote in memory never moves
+    said = next(n for n, one in enumerate(watch.heard) if isinstance(one, FeedStatus) and one.mode is Mode.BLIND)
+    polls = len(watch.gateway.asked)
+    until(lambda: len(watch.gateway.asked) > polls + 3, "it is still polled")
+    assert not [one for one in watch.heard[said:] if isinstance(one, Price)]
+
+
+def test_what_openalgo_refuses_is_told(watch: Watch):
+    watch.live()
+    watch.wire.emit(ev.Subscribed(watch.wire.generation, (), ((NIFTY, "Symbol NIFTY not found"),)))
+    until(lambda: isinstance(watch.heard[-1], FeedStatus) and watch.heard[-1].refused == (NIFTY,), "it is told")
+
+
+def test_the_end_is_told(watch: Watch):
+    watch.live()
+    watch.monitor.stop()
+    last = watch.heard[-1]
+    assert isinstance(last, FeedStatus)
+    assert (last.mode, last.source, last.reason) == (Mode.OFF, None, "runbook stops")
