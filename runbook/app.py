@@ -586,6 +586,7 @@ def open_feed(
     clock = clock or SystemClock()
     gateway = OpenAlgo(url, api_key, clock)
     ticks = OpenAlgoStream(stream_url or derived_stream(url), api_key, clock)
+    ticks.hurry(True)  # a bot is waiting
     if calendar is None:
         calendar = _calendar(exchange, None if site is None else Path(site), clock.now())
 

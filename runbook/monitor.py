@@ -298,10 +298,10 @@ class _Watch:
     def _publish(self, before: State, event: events.Event) -> None:
         """Hand on the prices of the side that is trusted now, after the event."""
         match event:
-            case events.TickReceived(generation, tick, at):
-                prices = price.of_ticks(before, self.state, generation, (tick,), at, self._wall)
             case events.Ticks(generation, ticks, at):
                 prices = price.of_ticks(before, self.state, generation, ticks, at, self._wall)
+            case events.TickReceived(generation, tick, at):
+                prices = price.of_ticks(before, self.state, generation, (tick,), at, self._wall)
             case events.Polled(_, at):
                 prices = price.of_poll(self.state, at, self._wall)
             case _:

@@ -159,6 +159,13 @@ class _Site:
 
     # -- the calendar ---------------------------------------------------------------------------------------------------
 
+    def quiet(self, now: datetime, names: Sequence[Instrument]) -> frozenset[Instrument]:
+        """What of `names` may stand still although its derivatives trade on."""
+        from runbook.almanac import quieted
+
+        session = self._calendar.session_at(now) if self._calendar else None
+        return quieted(session, now, names)
+
     def market(self, now: datetime, names: Sequence[Instrument]) -> Market:
         """What is promised at `now` for `names`."""
         from runbook.almanac import ticks_due
