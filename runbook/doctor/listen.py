@@ -54,9 +54,6 @@ def listen(
                         break
                     begun = host_monotonic()
                     until = begun + seconds
-                case events.Ticks(_, ticks, _):
-                    for tick in ticks:
-                        _count(lines, tick)
                 case events.TickReceived(_, tick):
                     _count(lines, tick)
                 case events.Ticks(_, ticks):
