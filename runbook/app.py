@@ -413,6 +413,7 @@ class Daemon:
                 settings.mode, self._hooks.say, self._quiet,
                 lambda session: tidy_aside(folder / "ticks", session.date, settings.ticks.keep_sessions),
                 publish=relay.publish if relay else lambda _prices: None,
+                listened=lambda: relay is not None and bool(relay.clients),
                 publish_status=relay.publish_status if relay else lambda _status: None,
             )
         )  # fmt: skip

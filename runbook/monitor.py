@@ -83,6 +83,7 @@ class FeedParts:
     quiet: Callable[[datetime, Sequence[Instrument]], frozenset[Instrument]] = lambda _now, _all: frozenset()
     over: Callable[[Session], object] = lambda _session: None  # called once when a session has ended by itself
     publish: Callable[[Sequence[price.Price]], None] = lambda _prices: None  # what may be handed on; must not block
+    listened: Callable[[], bool] = lambda: True  # False: nobody is there to publish to, and no price need be made
     publish_status: Callable[[price.FeedStatus], None] = lambda _status: None
 
 
@@ -297,6 +298,8 @@ class _Watch:
 
     def _publish(self, before: State, event: events.Event) -> None:
         """Hand on the prices of the side that is trusted now, after the event."""
+        if not self._p.listened():
+            return
         match event:
             case events.Ticks(generation, ticks, at):
                 prices = price.of_ticks(before, self.state, generation, ticks, at, self._wall)
