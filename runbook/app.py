@@ -436,15 +436,15 @@ class Daemon:
             )
         )  # fmt: skip
 
-        self.vigil = self._vigil()
+        self.vigil = self._vigil(policy)
 
-    def _vigil(self) -> Vigil:
+    def _vigil(self, policy: Policy) -> Vigil:
         from runbook.vigil import Vigil, VigilParts
 
         config, watch = self._config, bot_watch(self._config, self.clock)
         return Vigil(
             VigilParts(
-                self.clock, self.monitor, pulse_file(config).write, watch.look if watch.declared else None,
+                self.clock, self.monitor, policy, pulse_file(config).write, watch.look if watch.declared else None,
                 self.almanac.calendar, self.engine.post, config.settings.mode, config.settings.rest.max_per_hour,
                 os.getpid(), str(self._hooks.log.resolve()) if self._hooks.log else None,
             )
@@ -460,11 +460,10 @@ class Daemon:
         address, key = self._config.settings.feed.relay, self._config.secrets.api_key
         if address is None or key is None:
             return None
-        hurry = getattr(ticks, "hurry", None)
         return Relay(
             address, key, self.clock, lambda: self.monitor.view().state,
             wanted=lambda new: self.monitor.follow(new, "a client of the relay asks for it"),
-            on_clients=lambda count: hurry and hurry(count > 0), most_symbols=MOST_WATCHED,
+            on_clients=lambda count: ticks.hurry(count > 0), most_symbols=MOST_WATCHED,
         )  # fmt: skip
 
     def _open_relay(self) -> None:
@@ -587,6 +586,7 @@ def open_feed(
     clock = clock or SystemClock()
     gateway = OpenAlgo(url, api_key, clock)
     ticks = OpenAlgoStream(stream_url or derived_stream(url), api_key, clock)
+    ticks.hurry(True)  # a bot is waiting
     if calendar is None:
         calendar = _calendar(exchange, None if site is None else Path(site), clock.now())
 

@@ -298,6 +298,8 @@ class _Watch:
     def _publish(self, before: State, event: events.Event) -> None:
         """Hand on the prices of the side that is trusted now, after the event."""
         match event:
+            case events.Ticks(generation, ticks, at):
+                prices = price.of_ticks(before, self.state, generation, ticks, at, self._wall)
             case events.TickReceived(generation, tick, at):
                 prices = price.of_ticks(before, self.state, generation, (tick,), at, self._wall)
             case events.Polled(_, at):

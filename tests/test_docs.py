@@ -115,5 +115,25 @@ def test_every_dependency_has_its_line_in_the_architecture():
     assert not {n for n in names if n not in text}
 
 
+def test_what_the_example_of_the_library_asks_for_exists():
+    import ast
+    import inspect
+    from dataclasses import fields
+
+    from runbook import open_feed
+    from runbook.bot_feed import BotFeed
+    from runbook.feed.price import Price
+
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "feed.md").read_text(encoding="utf-8"), re.DOTALL)
+    example = next(block for block in blocks if "open_feed" in block)
+    tree = ast.parse(example)
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "open_feed"]
+    assert {k.arg for call in calls for k in call.keywords} <= set(inspect.signature(open_feed).parameters)
+    asked = {(ast.unparse(n.value), n.attr) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    assert {name for of, name in asked if of == "feed"} <= {*dir(BotFeed), "status"}
+    assert {name for of, name in asked if of == "price"} <= {field.name for field in fields(Price)}
+    assert {("feed", "prices"), ("feed", "price"), ("price", "source")} <= asked
+
+
 def test_the_shipped_site_is_the_repository(tmp_path: Path):
     assert shipped_site() == ROOT

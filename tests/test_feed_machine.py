@@ -372,6 +372,16 @@ def test_quotes_that_nobody_polled_for_are_shown_and_judge_nothing() -> None:
     assert view(world.state, world.now).instruments[0].rest_ltp == 26000.0
 
 
+def test_an_answer_about_one_symbol_leaves_the_refusals_of_others_alone() -> None:
+    world = World(watched=(NIFTY, SBIN, OPTION)).begin().run(5)
+    generation = world.state.link.generation
+    world.tell(ev.Subscribed(generation, (NIFTY, OPTION), ((SBIN, "not found"),)))
+    world.tell(ev.Subscribed(generation, (), ((OPTION, "not found"),)))
+    assert world.state.link.refused == (SBIN, OPTION)
+    world.tell(ev.Subscribed(generation, (NIFTY, SBIN, OPTION)))
+    assert world.state.link.refused == ()
+
+
 def test_a_refused_subscription_is_told_and_points_to_the_login() -> None:
     world = World(login=0).begin().run(70)
     assert world.mode is Mode.SUSPECT

@@ -92,6 +92,16 @@ def test_ticks_are_handed_on_from_the_one_that_made_the_feed_live(watch: Watch):
     assert watch.heard.index(live) < watch.heard.index(watch.prices()[0])
 
 
+def test_ticks_that_were_read_together_are_handed_on_together_without_repetitions(watch: Watch):
+    watch.live()
+    now = watch.clock.monotonic()
+    read = tuple(Tick(NIFTY, 26001.0 + n // 2, 1 + n // 2) for n in range(6))  # each trade told twice
+    watch.wire.emit(ev.Ticks(watch.wire.generation, read, now))
+    until(lambda: len(watch.prices()) == 4, "three of the six are handed on")
+    assert [p.ltp for p in watch.prices()[1:]] == [26001.0, 26002.0, 26003.0]
+    assert len({p.received_at for p in watch.prices()[1:]}) == 1
+
+
 def test_a_mute_stream_hands_on_nothing_and_then_the_polls(watch: Watch):
     watch.live()
     watch.until(Mode.SUSPECT)

@@ -60,7 +60,9 @@ def on_subscribed(state: State, event: Subscribed, now: float) -> tuple[State, t
     first = state.link.subscribed_at is None
     if first and state.mode is Mode.ARMED:
         state = replace(state, judged_from=max(state.judged_from, now))
-    link = replace(state.link, subscribed_at=now, refused=tuple(i for i, _ in event.refused))
+    before = [i for i in state.link.refused if i not in event.accepted]  # an answer may be about a few of them only
+    refused = tuple(dict.fromkeys((*before, *(i for i, _ in event.refused))))
+    link = replace(state.link, subscribed_at=now, refused=refused)
     if not event.refused:
         fault = link.fault if link.fault is None or not link.fault.asked else None
         return replace(state, link=replace(link, fault=fault)), ()

@@ -7,13 +7,17 @@ import json
 import logging
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runbook.adapters.relay import Patience, Relay
+from runbook.adapters.relay.frames import market_data
 from runbook.clock import SystemClock
 from runbook.errors import RelayFailed, UsageError
 from runbook.feed.state import QuoteClock, TickClock
@@ -110,6 +114,39 @@ def test_no_price_is_sent_on_subscribe_while_the_feed_trusts_no_side(world: Rela
     relay.publish_status(status(Mode.BLIND, None, "nothing moves"))
     bot = world.bot(NIFTY)
     assert bot.heard() == 0
+
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
+
+
+@given(
+    name=NAMES,
+    broker=NAMES,
+    ltp=st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False),
+    ltt=st.none() | st.integers(0, 10**16),
+    volume=st.none() | st.integers(0, 10**15),
+    mode=st.sampled_from([1, 2]),
+    source=st.sampled_from(list(Source)),
+    grade=st.none() | NAMES,
+)
+def test_a_frame_is_json_whatever_the_names_and_the_figures(name, broker, ltp, ltt, volume, mode, source, grade):
+    one = Instrument(name, "NSE")
+    told = price(one, ltp, ltt=ltt, volume=volume, source=source, grade=grade)
+    data = {"ltp": ltp, "ltt": ltt, "volume": volume if mode == 2 else None, "symbol": name, "exchange": "NSE",
+            "mode": mode, "timestamp": NOON_MS, "source": source}  # fmt: skip
+    if source is Source.REST_POLLING:
+        data |= {"received_at": NOON_MS, "last_changed_at": NOON_MS, "grade": grade}
+    frame = json.loads(market_data(told, mode, broker))
+    assert frame == {
+        "type": "market_data", "symbol": name, "exchange": "NSE", "mode": mode, "broker": broker,
+        "data": {key: value for key, value in data.items() if value is not None},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("ltp", [0.0, -1.0, float("nan"), float("inf")])
+def test_what_is_no_price_is_never_put_into_a_frame(ltp: float):
+    with pytest.raises(ValueError, match="is no price of NSE_INDEX:NIFTY"):
+        market_data(price(ltp=ltp), 1, "angel")
 
 
 # -- how the feed stands ----------------------------------------------------------------------------------------------
@@ -296,6 +333,13 @@ def test_nonsense_is_answered_with_an_error_and_the_socket_stays_open(world: Rel
     assert bot.heard() == 0
 
 
+def test_there_is_a_limit_of_clients(world: RelayWorld):
+    world.relay_of(Feed(NIFTY))
+    bots = [world.bot(log_in=False) for _ in range(64)]
+    assert world.bot(log_in=False).end() == (1013, "the relay serves at most 64 clients")
+    assert bots[0].heard() == 0
+
+
 def test_how_many_clients_there_are_is_told_as_they_come_and_go(world: RelayWorld):
     counts: list[int] = []
     world.relay_of(Feed(NIFTY), on_clients=counts.append)
@@ -375,6 +419,47 @@ def test_a_relay_that_fails_closes_every_socket_and_serves_again(world: RelayWor
     bot = world.bot(NIFTY)
     relay.publish([price()])
     assert bot.tick()["data"]["ltp"] == 26052.3
+
+
+def test_a_relay_that_falls_far_behind_the_feed_says_so_by_closing(world: RelayWorld):
+    held, seen = threading.Event(), threading.Event()
+
+    def hold(clients: int) -> None:
+        if clients == 2:  # the relay's own thread stands still
+            seen.set()
+            held.wait(10)
+
+    relay = world.relay_of(Feed(NIFTY), on_clients=hold, patience=Patience(restart=60.0))
+    bot = world.bot(NIFTY)
+    second = world.bot(log_in=False)
+    second.say({"action": "authenticate", "api_key": KEY})
+    assert seen.wait(5)
+    one = [price()]
+    for _ in range(20_001):
+        relay.publish(one)
+    held.set()
+    assert bot.end() == (1011, "the relay failed")
+    assert not bot.ticks  # nothing that has waited for so long is sent
+
+
+def test_one_clients_failure_is_not_the_others(world: RelayWorld, caplog: pytest.LogCaptureFixture):
+    feed = Feed(NIFTY)
+
+    def wanted(instruments: tuple[Instrument, ...]) -> None:
+        raise RuntimeError(f"cannot follow {instruments}")
+
+    relay = Relay("ws://127.0.0.1:0", KEY, SystemClock(), lambda: feed.state, wanted=wanted)
+    world.relay = relay
+    relay.start()
+    try:
+        stays, goes = world.bot(NIFTY), world.bot()
+        goes.say({"action": "subscribe", "symbol": "SBIN", "exchange": "NSE"})
+        assert goes.end()[0] == 1011
+        relay.publish([price()])
+        assert stays.tick()["data"]["ltp"] == 26052.3
+        assert "cannot follow" in caplog.text
+    finally:
+        relay.stop()
 
 
 def test_a_stop_sends_what_is_there_and_then_closes_with_1001(world: RelayWorld):

@@ -64,12 +64,18 @@ def test_a_bot_on_the_relay_has_prices_through_a_mute_stream_and_is_told_which(t
     bot.send(json.dumps({"action": "subscribe", "symbol": "NIFTY", "exchange": "NSE_INDEX", "mode": "LTP"}))
     assert hear("it is subscribed", "subscribe")["status"] == "success"
     hear("ticks come", "market_data", source="WEBSOCKET")
+    more = [{"symbol": "BANKNIFTY", "exchange": "NSE_INDEX"}, {"symbol": "NOPE", "exchange": "NSE"}]
+    bot.send(json.dumps({"action": "subscribe", "symbols": more, "mode": 1}))
+    hear("what config.yaml does not name is taken", "subscribe")
+    hear("what OpenAlgo refuses is told", "feed_status", refused=["NSE:NOPE"])
+    hear("ticks of it come", "market_data", symbol="BANKNIFTY", source="WEBSOCKET")
     sim.switch("mute")
     hear("the doubt is told", "feed_status", mode="SUSPECT", source=None)
     doubt = len(heard)
     hear("the fallback is told", "feed_status", mode="FALLBACK", source="REST_POLLING")
     assert {frame["type"] for frame in heard[doubt:]} == {"feed_status"}  # no price while nobody is trusted
-    polled = hear("prices come over REST", "market_data", source="REST_POLLING")
+    hear("of both", "market_data", symbol="BANKNIFTY", source="REST_POLLING")
+    polled = hear("prices come over REST", "market_data", symbol="NIFTY", source="REST_POLLING")
     assert polled["data"]["received_at"] >= polled["data"]["last_changed_at"]
     assert site.state()["relay"] == {"clients": 1}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
+from math import inf
 
 from runbook.feed.price import FeedStatus, Price
 from runbook.market import Instrument, Source
@@ -37,32 +39,32 @@ def named(instrument: Instrument) -> Frame:
     return {"symbol": instrument.symbol, "exchange": instrument.exchange}
 
 
+@lru_cache(maxsize=4096)
+def _around(instrument: Instrument, mode: int, broker: str, source: Source) -> tuple[str, str, str, str]:
+    """What does not change between two frames of one instrument: before the price, before the receipt, after it, at the end."""
+    name = dumps({**named(instrument), "mode": mode})[1:-1]
+    head = f'{{"type": "market_data", {name}, "data": {{"ltp": '
+    return head, f', {name}, "timestamp": ', f', "source": {dumps(source)}', f'}}, "broker": {dumps(broker)}}}'
+
+
 def market_data(price: Price, mode: int, broker: str) -> str:
     """A tick for a client of `mode`. What is not known is left out: many brokers' frames lack as much.
 
     `timestamp` is the receipt, as it is at OpenAlgo; a price over REST has no `ltt`, and says when it last changed.
+    Put together from parts, since this is the one thing done for every tick: a third of the time that json takes.
     """
-    instrument = price.instrument
+    if not 0 < price.ltp < inf:
+        raise ValueError(f"{price.ltp!r:.40} is no price of {price.instrument}")
+    head, middle, source, tail = _around(price.instrument, mode, broker, price.source)
     received = millis(price.received_at)
-    data: Frame = {"ltp": price.ltp}
-    if price.ltt is not None:
-        data["ltt"] = price.ltt
-    if mode != LTP and price.volume is not None:
-        data["volume"] = price.volume
-    data |= {
-        "symbol": instrument.symbol, "exchange": instrument.exchange, "mode": mode, "timestamp": received,
-        "source": price.source,
-    }  # fmt: skip
+    ltt = "" if price.ltt is None else f', "ltt": {price.ltt:d}'
+    volume = "" if mode == LTP or price.volume is None else f', "volume": {price.volume:d}'
+    more = ""
     if price.source is Source.REST_POLLING:
-        data |= {"received_at": received, "last_changed_at": millis(price.last_changed_at)}
+        more = f', "received_at": {received}, "last_changed_at": {millis(price.last_changed_at)}'
         if price.grade is not None:
-            data["grade"] = price.grade
-    return dumps(
-        {
-            "type": "market_data", "symbol": instrument.symbol, "exchange": instrument.exchange, "mode": mode,
-            "data": data, "broker": broker,
-        }
-    )  # fmt: skip
+            more += f', "grade": {dumps(price.grade)}'
+    return f"{head}{float(price.ltp)!r}{ltt}{volume}{middle}{received}{source}{more}{tail}"
 
 
 def feed_status(status: FeedStatus) -> str:

@@ -56,7 +56,7 @@ class Patience:
     ping_every: float = 20.0
     pong_within: float = 20.0
     goodbye: float = 1.0  # for the answer to a close
-    gather: float = 0.002
+    gather: float = 0.001
     behind: int = 512 * 1024
     kernel: int = 64 * 1024  # of the kernel's own send buffer, so that it does not hide who reads nothing
     restart: float = 1.0  # after a failure; doubled by each that follows
