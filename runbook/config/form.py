@@ -216,7 +216,7 @@ class Feed(_Model):
     poll_every: Duration = timedelta(seconds=1.5)
     bot_served: bool = False
     follow: tuple[Literal["orders", "bot"], ...] = Field(
-        ("bot",), description="what the bot trades is watched, too, as told by: orders (OpenAlgo's order book and stream), bot (its log and trade log); or [] for none",
+        ("bot",), description="a list: orders (OpenAlgo's order book and stream), bot (its log and trade log); [] for none",
         examples=["[orders, bot]"],
     )  # fmt: skip
     relay: Annotated[str, BeforeValidator(_relay)] | None = Field(
