@@ -436,15 +436,15 @@ class Daemon:
             )
         )  # fmt: skip
 
-        self.vigil = self._vigil()
+        self.vigil = self._vigil(policy)
 
-    def _vigil(self) -> Vigil:
+    def _vigil(self, policy: Policy) -> Vigil:
         from runbook.vigil import Vigil, VigilParts
 
         config, watch = self._config, bot_watch(self._config, self.clock)
         return Vigil(
             VigilParts(
-                self.clock, self.monitor, pulse_file(config).write, watch.look if watch.declared else None,
+                self.clock, self.monitor, policy, pulse_file(config).write, watch.look if watch.declared else None,
                 self.almanac.calendar, self.engine.post, config.settings.mode, config.settings.rest.max_per_hour,
                 os.getpid(), str(self._hooks.log.resolve()) if self._hooks.log else None,
             )

@@ -14,9 +14,7 @@ from typing import Any
 
 from runbook.bot import Judged
 from runbook.day import FeedChange
-from runbook.feed.advice import advise
 from runbook.feed.state import State
-from runbook.feed.table import Mode
 from runbook.feed.verdict import Verdict
 from runbook.feed.view import view
 from runbook.session import PhaseName, Session
@@ -105,7 +103,6 @@ def _feed(word: Word) -> dict[str, Any]:
         "refused": [i.symbol for i in link.refused],
         "fault": link.fault.reason if link.fault else None,
         "hint": (link.fault.hint if link.fault else None) or None,
-        "advice": advise(state) if seen.mode in (Mode.SUSPECT, Mode.FALLBACK, Mode.BLIND, Mode.MARKET_SILENT) else None,
         "fault_refused": bool(link.fault and link.fault.refused),
         "rate": round(sum(word.rates.values()), 2),
         "ticks": seen.ticks,

@@ -14,7 +14,6 @@ from runbook.report.layout import clock, cut, plain, wrap
 from runbook.spans import span
 
 WIDTH = 80
-_LOOP = 10.0  # seconds: a feed loop that has not turned for longer hangs
 _TOLD = {
     "OFF": "not due, or not started", "ARMED": "the first moving tick is awaited", "LIVE": "ticks on the socket",
     "SUSPECT": "silent, being healed", "FALLBACK": "prices over REST", "PROBATION": "ticks are back and have to hold",
@@ -49,12 +48,12 @@ def view(pulse: Pulse | None, *, locked: bool, colour: bool = False, width: int 
         *(cut(line, width) for line in _symbols(pulse)),
         "",
     ]
-    for rung in verdict_of(pulse).rungs:
-        said = cut(plain(rung.evidence), width - 42)
-        out.append(f"{rung.hop} {rung.hop.called:<30}{mark(rung.health, colour=colour)} {said}".rstrip())
     verdict = verdict_of(pulse)
-    if (broken := verdict.first_broken) is not None and broken.action:
-        out += ["", cut(f"do: {broken.action}", width)]
+    for rung in verdict.rungs:
+        said = cut(plain(rung.evidence), width - 41)
+        out.append(f"{rung.hop} {rung.hop.called:<30}{mark(rung.health, colour=colour)} {said}".rstrip())
+    if (broken := verdict.first_broken) is not None:
+        out += ["", *wrap(verdict.headline, width), *(wrap(broken.action, width, "do: ") if broken.action else ())]
     return out
 
 
@@ -126,10 +125,15 @@ def _age(value: object) -> str:
 
 
 def verdict_of(pulse: Pulse) -> Verdict:
-    """The hops as the daemon judged them; where it did not, what its feed's state says of each."""
+    """The hops as the daemon judged them; while it watches no feed nothing is due of them."""
     told = pulse.told.get("verdict")
-    given = {rung.hop: rung for rung in _judged(told)} if isinstance(told, list) else {}
-    return ladder((_derived(pulse) | given | {Hop.RUNBOOK: _itself(pulse), Hop.BOT: _bot(pulse)}).values())
+    given = {rung.hop: rung for rung in _judged(told)} if isinstance(told, list) else dict(_unwatched())
+    return ladder((given | {Hop.RUNBOOK: _itself(pulse, given.get(Hop.RUNBOOK)), Hop.BOT: _bot(pulse)}).values())
+
+
+def _unwatched() -> Iterator[tuple[Hop, Rung]]:
+    for hop in (Hop.PROXY, Hop.ADAPTER, Hop.BROKER_STREAM, Hop.BROKER_REST, Hop.EXCHANGE):
+        yield hop, Rung(hop, Health.NOT_DUE, "the feed is not being watched now")
 
 
 def _judged(told: list[Any]) -> Iterator[Rung]:
@@ -140,12 +144,12 @@ def _judged(told: list[Any]) -> Iterator[Rung]:
             yield Rung(hops[str(row["hop"])], Health(row["health"]), said, action)
 
 
-def _itself(pulse: Pulse) -> Rung:
-    turned = pulse.feed.get("evaluated_age")
-    if pulse.feed.get("running") and isinstance(turned, int | float) and turned > _LOOP:
-        said = f"the feed's loop has not turned for {span(turned)}"
-        return Rung(Hop.RUNBOOK, Health.BROKEN, said, "restart `runbook serve`")
-    return Rung(Hop.RUNBOOK, Health.OK, f"pulse {pulse.age:.1f} s old")
+def _itself(pulse: Pulse, judged: Rung | None) -> Rung:
+    """The pulse is fresh, or nobody would ask; whether the feed's loop turns is the daemon's own word."""
+    if judged is not None and judged.health is not Health.OK:
+        return judged
+    said = f"pulse {pulse.age:.1f} s old"
+    return Rung(Hop.RUNBOOK, Health.OK, f"{said}; {judged.evidence}" if judged else said)
 
 
 def _bot(pulse: Pulse) -> Rung:
@@ -153,54 +157,3 @@ def _bot(pulse: Pulse) -> Rung:
     if isinstance(bot, Mapping) and bot.get("health") in list(Health):
         return Rung(Hop.BOT, Health(bot["health"]), str(bot.get("reason")), str(bot.get("action") or ""))
     return Rung(Hop.BOT, Health.UNKNOWN, "nothing of it is declared, or not looked at yet")
-
-
-def _derived(pulse: Pulse) -> dict[Hop, Rung]:
-    feed = pulse.feed
-    mode, link = str(feed.get("mode", "OFF")), feed.get("link")
-    if not feed.get("running"):
-        hops = (Hop.PROXY, Hop.ADAPTER, Hop.BROKER_STREAM, Hop.BROKER_REST, Hop.EXCHANGE)
-        return {hop: Rung(hop, Health.NOT_DUE, "the feed is not being watched now") for hop in hops}
-    made = [_proxy(feed, link), _adapter(feed, link)]
-    silence = f"silent for {span(feed.get('silence') or 0)}"
-    hint = str(feed.get("advice") or "")
-    stream = {
-        "LIVE": (Health.OK, f"{feed.get('rate') or 0:.1f} ticks/s"),
-        "OFF": (Health.NOT_DUE, f"phase {pulse.told.get('phase')}"),
-        "ARMED": (Health.UNKNOWN, "the first move is awaited"),
-        "SUSPECT": (Health.UNKNOWN, silence),
-        "MARKET_SILENT": (Health.UNKNOWN, f"{silence}, and nothing moves over REST either"),
-        "PROBATION": (Health.UNKNOWN, "ticks are back, on probation"),
-    }.get(mode, (Health.BROKEN, silence))
-    made.append(Rung(Hop.BROKER_STREAM, *stream, action=hint if stream[0] is Health.BROKEN else ""))
-    if not feed.get("poll_interval"):
-        made.append(Rung(Hop.BROKER_REST, Health.UNKNOWN, "not asked while it is not needed"))
-    elif mode == "BLIND":
-        made.append(Rung(Hop.BROKER_REST, Health.BROKEN, "no price that can be trusted"))
-    else:
-        made.append(Rung(Hop.BROKER_REST, Health.OK, "polled, prices move"))
-    moving = mode in ("LIVE", "FALLBACK", "PROBATION")
-    exchange = {
-        "OFF": (Health.NOT_DUE, f"phase {pulse.told.get('phase')}", ""),
-        "MARKET_SILENT": (Health.BROKEN, "silent: both sides answer and stand still", hint),
-    }.get(mode, (Health.OK, "prices move", "") if moving else (Health.UNKNOWN, "nothing moves that could tell", ""))
-    made.append(Rung(Hop.EXCHANGE, *exchange))
-    return {rung.hop: rung for rung in made}
-
-
-def _proxy(feed: Mapping[str, Any], link: object) -> Rung:
-    if link == "up":
-        return Rung(Hop.PROXY, Health.OK, f"connection {feed.get('generation')} is up, pings answered")
-    fault = plain(feed.get("fault") or "no connection")
-    if link == "down":
-        return Rung(Hop.PROXY, Health.BROKEN, fault, str(feed.get("hint") or ""))
-    return Rung(Hop.PROXY, Health.UNKNOWN, f"connecting ({fault})")
-
-
-def _adapter(feed: Mapping[str, Any], link: object) -> Rung:
-    if link != "up" or feed.get("subscribed") is None:
-        return Rung(Hop.ADAPTER, Health.UNKNOWN, "not subscribed yet" if link == "up" else "not reached")
-    refused = feed.get("refused") or []
-    if refused:
-        return Rung(Hop.ADAPTER, Health.BROKEN, f"refused: {', '.join(map(str, refused))}", "correct `symbols:`")
-    return Rung(Hop.ADAPTER, Health.OK, f"{feed['subscribed']} symbols acknowledged")

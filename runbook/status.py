@@ -45,8 +45,9 @@ class StatusFacts:
 
     @property
     def session(self) -> Session | None:
-        """Today's session."""
-        return self.calendar.day(self.today).session
+        """The session that is on, which may have begun yesterday; else today's."""
+        begun = self.calendar.session_at(self.now)
+        return begun if begun is not None and self.now < begun.close else self.calendar.day(self.today).session
 
     @property
     def alive(self) -> bool:

@@ -17,8 +17,10 @@ from runbook.bot import Judged, Look, Memory
 from runbook.clock import Clock, host_now
 from runbook.day import FeedChange
 from runbook.engine import BotNews, FeedNews, FeedTotals
+from runbook.feed import judging
+from runbook.feed.policy import Policy
 from runbook.feed.table import Mode
-from runbook.feed.verdict import Health
+from runbook.feed.verdict import Health, Hop, Rung
 from runbook.monitor import Monitor
 from runbook.pulse import Rates, Word, compose
 from runbook.session import SessionCalendar
@@ -35,6 +37,7 @@ class VigilParts:
 
     clock: Clock
     monitor: Monitor
+    policy: Policy
     write: Callable[[Mapping[str, Any]], None]
     look: Callable[[], Look] | None
     calendar: Callable[[], SessionCalendar]
@@ -95,9 +98,14 @@ class Vigil:
         self._rate = self._rates.take(
             seen.at, {i.symbol: c.ticks for i, c in seen.state.ticks.items()} if seen.state else {}
         )
+        verdict = None
+        if seen.running and seen.state is not None:
+            said = self.judged
+            about = Rung(Hop.BOT, said.health, said.reason, said.action) if said else None
+            verdict = judging.judge(seen.state, seen.at, p.policy, about)
         word = Word(
             host_now(), p.clock.now(), seen.at, p.pid, p.mode, seen.running, seen.state, seen.session, self._rate,
-            self._last, p.calls_max, self.judged, log=p.log,
+            self._last, p.calls_max, self.judged, verdict, p.log,
         )  # fmt: skip
         p.write(compose(word))
 

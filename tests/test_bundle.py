@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from runbook.adapters.bundle import pack
+from runbook.errors import UsageError
 from runbook.redact import Redactor, careful
 from tests.test_cli import KEY, Say, prepared, rewrite, shell, site  # noqa: F401 - fixtures
 
@@ -64,6 +67,14 @@ def test_a_bundle_never_takes_the_place_of_another_file(prepared, tmp_path: Path
     assert file.read_text() == "mine"
     (tmp_path / "link.zip").symlink_to(tmp_path / "nowhere")
     assert shell("--site", prepared[0], "doctor", "--bundle", tmp_path / "link.zip").code == 2
+
+
+def test_a_file_that_appears_meanwhile_is_not_written_over_either(tmp_path: Path):
+    file = tmp_path / "support.zip"
+    file.write_text("mine")
+    with pytest.raises(UsageError, match="is there already"):
+        pack(file, {"a.txt": "text"}, datetime(2026, 11, 23, tzinfo=UTC))
+    assert file.read_text() == "mine"
 
 
 def test_a_host_that_is_none_is_refused_before_anything_is_asked(prepared):  # noqa: F811

@@ -359,10 +359,16 @@ def test_with_a_ledger_that_fails_the_file_is_written_and_the_old_table_stays(ru
     assert done.code == 1
     assert "the session table is still the old one" in done.err
     assert "date: 2026-12-01" in overlaid(site)
-    assert json.loads(run("plan", "--date", "2026-12-01", "--json").out)[0]["status"] == "open"
+    planned = run("plan", "--date", "2026-12-01", "--json")
+    assert json.loads(planned.out)[0]["status"] == "open"
+    assert "`runbook init` does" in planned.err
     shown = run("calendar", "show", "--from", "2026-12-01", "--json")
     assert json.loads(shown.out)[0]["status"] == "closed"
     assert "the session table a daemon goes by was computed before they changed" in shown.err
+
+
+def test_a_plan_from_a_table_that_is_up_to_date_says_nothing_of_it(run):
+    assert run("plan", "--date", "2026-12-01").err == ""
 
 
 def test_a_malformed_file_leaves_the_last_good_table_and_says_which_line_is_wrong(run, site):

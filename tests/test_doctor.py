@@ -233,6 +233,14 @@ def test_without_a_candle_nobody_is_blamed_and_nothing_is_green(still: Seen):
     assert verdict.of(Hop.BROKER_STREAM).action == advice.EXCHANGE_OR_LOGIN
 
 
+def test_a_movement_over_rest_is_enough_to_name_the_brokers_feed(walks):
+    seen = walks("mute").seen
+    broken = examine(replace(seen, rest=replace(seen.rest, candle=None)), NOW).verdict.first_broken
+    assert broken is not None
+    assert broken.hop is Hop.BROKER_STREAM
+    assert "while REST moves" in broken.evidence
+
+
 def test_symbols_that_may_rest_for_minutes_prove_nothing_by_it(still: Seen):
     verdict = examine(replace(still, canaries=()), NOW).verdict
     assert verdict.of(Hop.BROKER_STREAM).health is Health.UNKNOWN

@@ -14,6 +14,7 @@ import pytest
 from runbook.adapters.pulsefile import PulseFile
 from runbook.bot import Judged
 from runbook.day import FeedChange
+from runbook.feed.judging import judge
 from runbook.feed.policy import Policy
 from runbook.feed.state import Fault, Link, LinkState, Rest, State, TickClock, initial
 from runbook.feed.table import Mode
@@ -47,7 +48,10 @@ def word(state: State | None = None, **other: object) -> Word:
 
 
 def pulse(made: Word | None = None, age: float = 0.4) -> Pulse:
-    found = heard(json.loads(json.dumps(compose(made or word()))), NOW + timedelta(seconds=age))
+    made = made or word()
+    if made.running and made.verdict is None and made.state is not None:
+        made = replace(made, verdict=judge(made.state, made.at, Policy()))
+    found = heard(json.loads(json.dumps(compose(made))), NOW + timedelta(seconds=age))
     assert found is not None
     return found
 
@@ -65,7 +69,7 @@ def test_a_healthy_feed_on_one_screen():
         "3.2 ticks/s   outages 0   REST not polled (400 calls ahead)",
         "last change 09:22:13  PROBATION -> LIVE: probation held for 30 s",
         "H0 runbook itself                ok     pulse 0.4 s old",
-        "H3 the broker's ticks            ok     3.2 ticks/s",
+        "H3 the broker's ticks            ok     the newest tick 0.3 s ago",
         "H6 your bot                      ok     its tick file last grew 2s ago",
     ):
         assert words in text, text
@@ -104,13 +108,15 @@ def test_a_refused_port_is_the_first_broken_hop_with_what_to_do():
     down = replace(
         live(),
         mode=Mode.FALLBACK,
-        link=Link(LinkState.DOWN, 3, fault=fault),
+        outage=1,
+        outage_since=985.0,
+        link=Link(LinkState.DOWN, 3, fault=fault, down_since=990.0),
         rest=Rest(polling=True, interval=1.5, trusted=True),
     )
     made = pulse(word(down))
     broken = verdict_of(made).first_broken
     assert broken is not None
-    assert (broken.hop, broken.evidence) == (Hop.PROXY, "connection refused")
+    assert (broken.hop, broken.evidence) == (Hop.PROXY, "gone for 10s: connection refused")
     assert verdict_of(made).of(Hop.ADAPTER).health is Health.UNKNOWN
     assert "do: restart the openalgo unit" in shown(made)
     assert "prices from: REST_POLLING" in shown(made)
@@ -125,7 +131,9 @@ def test_one_dead_symbol_among_living_ones_is_marked():
 
 
 def test_a_silent_exchange_is_not_blamed_on_the_broker():
-    broken = verdict_of(pulse(word(replace(live(), mode=Mode.MARKET_SILENT)))).first_broken
+    broken = verdict_of(
+        pulse(word(replace(live(), mode=Mode.MARKET_SILENT, outage=1, outage_since=700.0)))
+    ).first_broken
     assert broken is not None
     assert broken.hop is Hop.EXCHANGE
 
@@ -135,10 +143,10 @@ def test_a_feed_loop_that_no_longer_turns_is_runbooks_own_fault():
     broken = verdict_of(made).first_broken
     assert broken is not None
     assert broken.hop is Hop.RUNBOOK
-    assert "has not turned for 1m40s" in broken.evidence
+    assert "not evaluated for 1m40s" in broken.evidence
 
 
-def test_what_the_daemon_judged_itself_goes_before_what_its_state_suggests():
+def test_the_ladder_is_the_daemons_own():
     judged = ladder([Rung(Hop.EXCHANGE, Health.BROKEN, "candles stopped at 10:06", "nothing to do")])
     assert verdict_of(pulse(word(verdict=judged))).of(Hop.EXCHANGE).evidence == "candles stopped at 10:06"
 

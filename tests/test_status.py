@@ -202,6 +202,23 @@ def test_while_derivatives_trade_alone_the_headline_says_that_the_index_has_stop
     assert "closes 15:30 (in 10m00s); of index and shares no tick is promised any more" in said
 
 
+def test_past_midnight_the_session_of_the_evening_before_is_still_on():
+    facts = green()
+    assert facts.session is not None
+    evening = replace(facts.session, intervals=((at("18:00"), at("18:00") + timedelta(hours=6, minutes=15)),))
+    held = SessionCalendar(
+        "MCX", facts.calendar.zone, facts.calendar.known_until,
+        {FRIDAY: Day(FRIDAY, DayStatus.OPEN, "Muhurat trading", session=evening)},
+    )  # fmt: skip
+    midnight = at("18:00") + timedelta(hours=6)
+    told = [
+        " ".join(render_status(replace(facts, calendar=held, now=midnight + timedelta(minutes=n))).split())
+        for n in (5, 15)
+    ]
+    assert "MCX open since" in told[0]
+    assert "open since" not in told[1]
+
+
 def test_before_the_open_the_next_session_is_todays():
     assert "next: Fri 26 Dec 09:15 (in 45m00s), log in by 08:15" in render_status(green(now=at("08:30")))
     assert "next: Mon 29 Dec" in render_status(green())

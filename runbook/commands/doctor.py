@@ -142,9 +142,8 @@ class _Site:
             store.close()
         if lease is None:
             return Daemon(locked=locked, pulse_age=age)
-        beat = (
-            now - lease.renewed
-        ).total_seconds()  # of the engine; the pulse has a thread of its own: both must be alive
+        # the lease is the engine's sign of life, the pulse has a thread of its own: both must be alive
+        beat = (now - lease.renewed).total_seconds()
         # a lease that was given back ends at the instant it was last renewed or later, never a whole term ahead of it
         return Daemon(
             "", "", locked, lease.pid, beat if age is None else max(age, beat), not locked and _kept(lease.renewed, lease.expires),
@@ -158,6 +157,12 @@ class _Site:
         return heard(app.pulse_file(self._config).read(), self._clock.now())
 
     # -- the calendar ---------------------------------------------------------------------------------------------------
+
+    def quiet(self, now: datetime, names: Sequence[Instrument]) -> frozenset[Instrument]:
+        """What of `names` may stand still although the exchange trades."""
+        from runbook.almanac import quieted
+
+        return quieted(self._calendar.session_at(now) if self._calendar else None, now, names)
 
     def market(self, now: datetime, names: Sequence[Instrument]) -> Market:
         """What is promised at `now` for `names`."""
@@ -199,7 +204,8 @@ class _Site:
         """What the daemon's own connection did within some seconds; None when it watches nothing, or has no link."""
         first = self.pulse()
         if (
-            first is None
+            not self._daemon.watching
+            or first is None
             or not first.fresh
             or not first.feed.get("running")
             or first.feed.get("link") in (None, "none")

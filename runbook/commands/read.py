@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _PLAN_DAYS = 3
 _MOST_DAYS = 400
+_BEHIND = (
+    "note: calendar files changed since the session table was computed; a daemon that runs reads them within a minute, "
+    "else `runbook init` does"
+)
 
 
 @contextmanager
@@ -55,7 +59,10 @@ def _calendar(config: Config) -> SessionCalendar:
     """The desk's calendar; a site that was never prepared is prepared by a child, so that this process stays light."""
     try:
         with _ledger(config) as store:
-            return app.almanac(config, store).calendar()
+            almanac = app.almanac(config, store)
+            if almanac.computed_from(config.settings.exchange) not in ({}, app.calendar_files(config)):
+                print(_BEHIND, file=sys.stderr)
+            return almanac.calendar()
     except (StoreError, CalendarError) as exc:
         if exc.permanent:
             raise

@@ -56,6 +56,9 @@ def listen(
                     until = begun + seconds
                 case events.TickReceived(_, tick):
                     _count(lines, tick)
+                case events.Ticks(_, ticks):
+                    for tick in ticks:
+                        _count(lines, tick)
                 case events.ConnectFailed(_, reason, refused_port, hint, asked):
                     # what was refused as a request was refused by OpenAlgo itself: then there is a connection
                     up = seen.connected or bool(asked)

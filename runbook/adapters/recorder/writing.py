@@ -165,6 +165,8 @@ class Recorder:
         first = millis << BITS
         if first > self._last:
             return first
+        if self._last < first | (1 << BITS) - 1:  # what one read of the stream brought shares its millisecond
+            return self._last + 1
         while True:
             # The clock was set back, two feeds met, or the session was opened again: look what is taken.
             among = (first, first | (1 << BITS) - 1)
