@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from runbook.feed import actions as act
 from runbook.feed import advice
 from runbook.feed.grade import grade
 from runbook.feed.judging import NOTHING, judge
@@ -12,7 +13,7 @@ from runbook.feed.table import Mode
 from runbook.feed.verdict import Health, Hop
 from runbook.session import PhaseName
 from tests.casebook import FAULTS, Case, Fault, told
-from tests.feed_world import FUTURE, NIFTY
+from tests.feed_world import FUTURE, NIFTY, OPTION, World
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -157,3 +158,46 @@ def test_six_seconds_in_which_runbook_was_stopped_are_not_held_against_the_feed(
     world.sleep(6).run(10)
     assert world.moves[before:] == []
     assert world.state.counts.pauses == 1
+
+
+# -- one instrument among others --------------------------------------------------------------------------------------
+
+
+def turned(world: World) -> list[tuple[str, bool, bool]]:
+    return [(t.instrument.symbol, t.over, t.ended) for t in world.of(act.SymbolTurned)]
+
+
+def test_one_dead_symbol_is_told_once_and_again_when_it_ticks() -> None:
+    world = _after(0)
+    world.dead = frozenset({FUTURE})
+    world.run(120)
+    assert world.mode is Mode.LIVE
+    assert turned(world) == [(FUTURE.symbol, False, False)]
+    assert [again.authenticate for again in world.of(act.Resubscribe)] == [False], "nobody's subscription is touched"
+    world.dead = frozenset()
+    world.run(5)
+    assert turned(world) == [(FUTURE.symbol, False, False), (FUTURE.symbol, True, False)]
+    assert world.state.late == {}
+
+
+def test_a_symbol_that_rests_over_rest_as_well_is_nobodys_alarm() -> None:
+    world = _after(0)
+    world.dead, world.resting = frozenset({FUTURE}), frozenset({FUTURE})
+    world.run(300)
+    assert turned(world) == []
+
+
+def test_a_dead_symbol_of_a_session_that_ends_is_over_and_never_called_back() -> None:
+    world = _after(0)
+    world.dead = frozenset({FUTURE})
+    world.run(120)
+    world.phase = PhaseName.POST_CLOSE
+    world.run(2)
+    assert turned(world)[-1] == (FUTURE.symbol, True, True)
+
+
+def test_a_rarely_traded_symbol_is_never_called_late() -> None:
+    world = Case((NIFTY, OPTION), Policy(), rare=frozenset({OPTION})).begin().run(900)
+    world.dead = frozenset({OPTION})
+    world.run(300)
+    assert turned(world) == []

@@ -33,7 +33,10 @@ class Policy:
     disagree_steps: float = 0.15
 
     # one instrument that is silent among others that are not
-    late_phi: float = 20.0
+    late_phi: float = 18.0
+    late_longest: float = 1.5  # ... and so many times the longest gap of late: ticks come in bursts, not by a clock
+    late_longest_max: float = 42.0
+    longest_memory: float = 1800.0
     late_floor: float = 5.0
     late_min_rate: float = 0.5  # ticks a second; below it silence is everyday
 

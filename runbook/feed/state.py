@@ -123,12 +123,16 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often an instrument ticks: `ticks` and `time` (seconds) fade with age. `count` and `at` are where it stood last."""
+    """How often an instrument ticks: `ticks` and `time` (seconds) fade with age. `count` and `at` are where it stood last.
+
+    `longest` is the longest gap that ended well, in seconds; it fades too, more slowly.
+    """
 
     count: int = 0
     at: float | None = None
     ticks: float = 0.0
     time: float = 0.0
+    longest: float = 0.0
 
 
 class Purpose(StrEnum):

@@ -173,7 +173,13 @@ class Link:
 
     def _open(self) -> websocket.WebSocket:
         """A connected WebSocket; raises _Gone with what went wrong."""
-        guard = threading.Timer(self._patience.connect, self._cut)  # no time-out of a socket knows a dripping handshake
+        cut = threading.Event()
+
+        def give_up() -> None:
+            cut.set()
+            self._cut()
+
+        guard = threading.Timer(self._patience.connect, give_up)  # no time-out of a socket knows a dripping handshake
         guard.daemon = True
         try:
             # Our own socket: the library's would take a proxy from the environment, and could not be interrupted.
@@ -200,6 +206,8 @@ class Link:
         finally:
             guard.cancel()
             self._connecting = False
+        if cut.is_set():  # in the very instant in which the handshake ended
+            raise _Gone(self._no_connection(TimeoutError()))
         ws.settimeout(0)  # its handshake has read not one byte too many: from here on the reading is ours
         return ws
 
