@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.almanac import Almanac, Why, quieted
 from runbook.app import doors, site
+from runbook.budget import Budget
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config
 from runbook.errors import CalendarError, ConfigError, RunbookError
 from runbook.feed.policy import Policy
+from runbook.feed.table import Mode
 from runbook.market import Instrument
 from runbook.ports import TickStream
 from runbook.session import Session
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from runbook.vigil import Vigil
 
 log = logging.getLogger(__name__)
+
+_POSITIONS_WITHIN = 10.0  # real seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +242,22 @@ class Daemon:
     # -- what parts ask of each other ------------------------------------------------------------------------------
 
     def _post(self, news: FeedNews | FeedTotals) -> None:
+        from runbook.engine import FeedNews
+
         self.vigil.hear(news)
+        if isinstance(news, FeedNews) and news.change.now == Mode.SUSPECT:
+            # An alarm may follow within half a minute and is to name what is open; the feed's thread must not wait for it.
+            threading.Thread(target=self._look_at_positions, name="positions", daemon=True).start()
         self.engine.post(news)
+
+    def _look_at_positions(self) -> None:
+        session = self.monitor.view().session
+        if session is None:
+            return
+        try:
+            self.desk.look_at_positions(session, Budget(_POSITIONS_WITHIN))
+        except RunbookError as exc:
+            log.warning("open positions: %s", exc)
 
     def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
         return quieted(self.monitor.view().session, now, watched)
