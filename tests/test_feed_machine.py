@@ -438,6 +438,15 @@ def test_on_the_reopen_rung_it_stays_away_until_the_bot_has_had_time_to_reconnec
     assert opened - closed == Policy().stay_away >= 60
 
 
+def test_a_feed_of_one_index_is_gone_before_a_bot_that_waits_half_a_minute() -> None:
+    """It is suspected later than a busy one, and makes up for it on the last rung before it leaves."""
+    world = World(policy=Policy()).begin().run(700)
+    world.stream = "mute"
+    world.run(40)
+    [closed] = world.times(act.CloseStream)
+    assert 25 < closed - 700 < 30
+
+
 def test_being_away_by_our_own_hand_is_no_lost_socket() -> None:
     world = World(policy=replace(GUIDE, resubscribe_patience=5.0, stay_away=75.0)).begin().run(700)
     world.stream = "mute"

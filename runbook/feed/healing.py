@@ -13,6 +13,7 @@ from runbook.feed.table import Mode
 
 _UNREADABLE = 5  # frames in a row; one is an accident
 _BRIEFLY = 2.0  # seconds: time for a server to notice that we have gone
+_GONE_BY = 25.0  # seconds of silence: bots that reconnect after half a minute are to find nobody else there
 _UNHEALTHY = {Mode.SUSPECT, Mode.FALLBACK, Mode.BLIND}
 
 
@@ -144,6 +145,9 @@ def _subscribe(state: State, now: float, policy: Policy) -> tuple[State, tuple[A
         wait = policy.resubscribe_patience
     else:  # a short outage ends by itself meanwhile: what follows takes us away from the socket
         wait = 2 * policy.resubscribe_patience if authenticate else _patience(link, now, policy)
+        left = state.outage_since + _GONE_BY - now
+        if authenticate and left > 0:
+            wait = max(policy.resubscribe_patience, min(wait, left))
     counts = replace(state.counts, resubscribes=state.counts.resubscribes + 1)
     state = replace(state, link=replace(link, due=now + wait), counts=counts)
     return state, (Resubscribe("no ticks on the open socket", authenticate=authenticate),)
