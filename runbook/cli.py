@@ -204,7 +204,7 @@ def _calendar(
     json_too(one)
     one = action("close", "statements:close", "state in calendar/ that a day has no trading")
     one.add_argument("day", type=_day, metavar="D")
-    one.add_argument("--reason", required=True, type=_words, metavar="TEXT", help="what the day is called")
+    one.add_argument("--reason", "--name", required=True, type=_words, metavar="TEXT", help="what the day is called")
     states(one)
     one.add_argument("--dry-run", action="store_true", help="print what would change, write nothing")
     one = action("open", "statements:open_day", "state in calendar/ that a day has trading, of any weekday")
@@ -220,7 +220,9 @@ def _calendar(
         metavar="HH:MM",
         help="neither: the regular hours; 24:15 is past midnight",
     )
-    one.add_argument("--name", required=True, type=_words, metavar="TEXT", help="what the session is called")
+    one.add_argument(
+        "--name", "--reason", required=True, type=_words, metavar="TEXT", help="what the session is called"
+    )
     states(one)
     one.add_argument("--dry-run", action="store_true", help="print what would change, write nothing")
     one = action("import", "statements:import_list", "take in a year's list (CSV or YAML) after a preview")

@@ -989,6 +989,7 @@ def test_the_feed_s_news_is_a_row_and_an_alarm_that_opens_after_its_hold(make):
     w.engine.post(FeedNews(MONDAY, change("live", "fallback"), moved(FeedWord.LIVE, FeedWord.FALLBACK)))
     w.settle()
     assert w.told() == []
+    assert w.alarm.armed[-1] == at("08:00:15")  # woken when the hold runs out, not by the next pulse
     w.go("08:00:20")
     assert ["feed on REST" in title for title in w.told()] == [True]
     w.engine.post(FeedNews(MONDAY, change("probation", "live"), moved(FeedWord.PROBATION, FeedWord.LIVE, "08:05")))

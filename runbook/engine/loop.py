@@ -178,7 +178,7 @@ class Engine:
         if self._watch.due(self._p.store, now):
             self._p.teller.nudge()
         with self._p.store.read() as books:
-            upcoming = books.ledger.next_due(now)
+            upcoming = self._watch.next(books, now)
         if upcoming is not None and upcoming != self._armed:
             self._p.alarm.at(upcoming)
             self._armed = upcoming
