@@ -447,6 +447,23 @@ def test_a_feed_of_one_index_is_gone_before_a_bot_that_waits_half_a_minute() -> 
     assert 25 < closed - 700 < 30
 
 
+def test_an_instrument_that_comes_and_goes_leaves_the_attempts_on_the_socket_to_the_feed() -> None:
+    world = World((NIFTY, FUTURE), policy=Policy()).begin().run(300)
+    for _ in range(7):
+        world.dead = frozenset({FUTURE})
+        world.run(60)
+        world.dead = frozenset()
+        world.run(20)
+    told = [turned.over for turned in world.of(act.SymbolTurned)]
+    assert told == [False, True] * 7, "each is told"
+    asked = world.times(act.Resubscribe)
+    assert 1 <= len(asked) <= 2, "but not each is worth an attempt"
+    zero, world.stream = world.now, "mute"
+    world.run(40)
+    [closed] = [t for t in world.times(act.CloseStream) if t > zero]
+    assert closed - zero < 30
+
+
 def test_being_away_by_our_own_hand_is_no_lost_socket() -> None:
     world = World(policy=replace(GUIDE, resubscribe_patience=5.0, stay_away=75.0)).begin().run(700)
     world.stream = "mute"

@@ -101,6 +101,11 @@ def soon(state: State, now: float) -> State:
     return replace(state, link=again)
 
 
+def spare(state: State, now: float, policy: Policy) -> bool:
+    """True when an attempt for one instrument alone leaves a whole ladder (subscribe, authenticate, open) for the feed."""
+    return sum(now - t < policy.rungs_window for t in state.link.rungs) + 3 < _routine(policy)
+
+
 def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action, ...]]:
     """The next rung of the ladder, if one is due: subscribe again, close and stay away, open."""
     link = state.link
