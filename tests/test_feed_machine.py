@@ -464,6 +464,26 @@ def test_an_instrument_that_comes_and_goes_leaves_the_attempts_on_the_socket_to_
     assert closed - zero < 30
 
 
+def test_a_connection_that_is_as_mute_after_an_absence_is_given_up_soon_for_bots_that_wait_longer() -> None:
+    world = World(policy=Policy()).begin().run(700)
+    world.stream = "mute"
+    world.run(290)
+    _, second = world.times(act.CloseStream)
+    [_, opened, again] = world.times(act.Connect)
+    assert second - opened <= Policy().look_again + 2
+    assert again - second == 2 * Policy().stay_away
+    assert len(world.of(act.Resubscribe)) == 2, "a connection that has just subscribed is not asked to do so again"
+
+
+def test_where_rest_has_no_price_either_the_mute_connection_is_kept() -> None:
+    world = World(policy=Policy()).begin().run(700)
+    world.stream, world.rest = "mute", "down"
+    world.run(260)
+    assert world.mode is Mode.BLIND
+    assert len(world.of(act.CloseStream)) == 1
+    assert world.state.link.state is LinkState.UP
+
+
 def test_being_away_by_our_own_hand_is_no_lost_socket() -> None:
     world = World(policy=replace(GUIDE, resubscribe_patience=5.0, stay_away=75.0)).begin().run(700)
     world.stream = "mute"
