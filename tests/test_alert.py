@@ -25,6 +25,7 @@ from runbook.alert import (
     NotFlat,
     ReadyReached,
     Severity,
+    SymbolStale,
     Tick,
     decide,
     delayed_line,
@@ -91,6 +92,16 @@ class Desk:
     @property
     def open(self) -> list[Alert]:
         return [a for a in self.alerts.values() if a.state is not AlertState.RESOLVED]
+
+
+def test_a_symbol_that_is_silent_at_the_close_is_open_no_longer_than_the_feed():
+    desk = Desk()
+    desk.cause(SymbolStale("SBIN", desk.at(0), "no tick of SBIN for 40 s", over=False))
+    desk.tick_to(60)
+    assert [a.rule for a in desk.open] == ["feed.symbol"]
+    desk.feed(600, "off", "the session has ended")
+    assert desk.open == []
+    assert desk.kinds == ["opened"], "and nobody is told that it ticks again"
 
 
 def test_the_feed_on_rest_is_told_after_15_s_and_not_before():

@@ -163,8 +163,8 @@ def test_six_seconds_in_which_runbook_was_stopped_are_not_held_against_the_feed(
 # -- one instrument among others --------------------------------------------------------------------------------------
 
 
-def turned(world: World) -> list[tuple[str, bool, bool]]:
-    return [(t.instrument.symbol, t.over, t.ended) for t in world.of(act.SymbolTurned)]
+def turned(world: World) -> list[tuple[str, bool]]:
+    return [(t.instrument.symbol, t.over) for t in world.of(act.SymbolTurned)]
 
 
 def test_one_dead_symbol_is_told_once_and_again_when_it_ticks() -> None:
@@ -172,11 +172,11 @@ def test_one_dead_symbol_is_told_once_and_again_when_it_ticks() -> None:
     world.dead = frozenset({FUTURE})
     world.run(120)
     assert world.mode is Mode.LIVE
-    assert turned(world) == [(FUTURE.symbol, False, False)]
+    assert turned(world) == [(FUTURE.symbol, False)]
     assert [again.authenticate for again in world.of(act.Resubscribe)] == [False], "nobody's subscription is touched"
     world.dead = frozenset()
     world.run(5)
-    assert turned(world) == [(FUTURE.symbol, False, False), (FUTURE.symbol, True, False)]
+    assert turned(world) == [(FUTURE.symbol, False), (FUTURE.symbol, True)]
     assert world.state.late == {}
 
 
@@ -187,13 +187,14 @@ def test_a_symbol_that_rests_over_rest_as_well_is_nobodys_alarm() -> None:
     assert turned(world) == []
 
 
-def test_a_dead_symbol_of_a_session_that_ends_is_over_and_never_called_back() -> None:
+def test_a_dead_symbol_of_a_session_that_ends_is_never_called_back() -> None:
     world = _after(0)
     world.dead = frozenset({FUTURE})
     world.run(120)
     world.phase = PhaseName.POST_CLOSE
     world.run(2)
-    assert turned(world)[-1] == (FUTURE.symbol, True, True)
+    assert turned(world) == [(FUTURE.symbol, False)]
+    assert world.state.late == {}
 
 
 def test_a_rarely_traded_symbol_is_never_called_late() -> None:

@@ -447,6 +447,43 @@ def test_a_feed_of_one_index_is_gone_before_a_bot_that_waits_half_a_minute() -> 
     assert 25 < closed - 700 < 30
 
 
+def test_an_instrument_that_comes_and_goes_leaves_the_attempts_on_the_socket_to_the_feed() -> None:
+    world = World((NIFTY, FUTURE), policy=Policy()).begin().run(300)
+    for _ in range(7):
+        world.dead = frozenset({FUTURE})
+        world.run(60)
+        world.dead = frozenset()
+        world.run(20)
+    told = [turned.over for turned in world.of(act.SymbolTurned)]
+    assert told == [False, True] * 7, "each is told"
+    asked = world.times(act.Resubscribe)
+    assert 1 <= len(asked) <= 2, "but not each is worth an attempt"
+    zero, world.stream = world.now, "mute"
+    world.run(40)
+    [closed] = [t for t in world.times(act.CloseStream) if t > zero]
+    assert closed - zero < 30
+
+
+def test_a_connection_that_is_as_mute_after_an_absence_is_given_up_soon_for_bots_that_wait_longer() -> None:
+    world = World(policy=Policy()).begin().run(700)
+    world.stream = "mute"
+    world.run(290)
+    _, second = world.times(act.CloseStream)
+    [_, opened, again] = world.times(act.Connect)
+    assert second - opened <= Policy().look_again + 2
+    assert again - second == 2 * Policy().stay_away
+    assert len(world.of(act.Resubscribe)) == 2, "a connection that has just subscribed is not asked to do so again"
+
+
+def test_where_rest_has_no_price_either_the_mute_connection_is_kept() -> None:
+    world = World(policy=Policy()).begin().run(700)
+    world.stream, world.rest = "mute", "down"
+    world.run(260)
+    assert world.mode is Mode.BLIND
+    assert len(world.of(act.CloseStream)) == 1
+    assert world.state.link.state is LinkState.UP
+
+
 def test_being_away_by_our_own_hand_is_no_lost_socket() -> None:
     world = World(policy=replace(GUIDE, resubscribe_patience=5.0, stay_away=75.0)).begin().run(700)
     world.stream = "mute"

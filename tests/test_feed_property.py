@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from runbook.feed import actions as act
 from runbook.feed import events as ev
-from runbook.feed.machine import evaluate, start, step, stop
+from runbook.feed import judging
+from runbook.feed.machine import evaluate, follow, start, step, stop
 from runbook.feed.policy import Detect, Policy
 from runbook.feed.state import State, initial, source
 from runbook.feed.table import Mode
@@ -17,7 +20,7 @@ from runbook.session import PhaseName
 from tests.feed_world import FUTURE, LIVE, NIFTY, OPTION, World, quote
 
 LISTS = [(NIFTY,), (NIFTY, FUTURE), (OPTION,), (NIFTY, FUTURE, OPTION)]
-PROMISING = {Mode.ARMED, Mode.LIVE, Mode.SUSPECT, Mode.FALLBACK, Mode.PROBATION, Mode.BLIND}
+POLLED = {Mode.FALLBACK, Mode.BLIND, Mode.PROBATION, Mode.MARKET_SILENT}
 
 
 class Feed(RuleBasedStateMachine):
@@ -35,10 +38,17 @@ class Feed(RuleBasedStateMachine):
         self.ticks_before = 0  # fresh ticks when the feed was last not LIVE for the first time
         self.ltt = 1_000
         self.rest, self.port = "ok", "up"
+        self.deaf: frozenset[Instrument] = frozenset()  # what the stream alone does not bring
+        self.candle: float | None = 20.0
+        self.stale: set[Instrument] = set()  # told, and not told to be over
         self.inbox: list[ev.Event] = []
 
-    @initialize(watched=st.sampled_from(LISTS), phase=st.sampled_from([LIVE, LIVE, PhaseName.PRE_OPEN]))
-    def begin(self, watched: tuple, phase: PhaseName) -> None:
+    @initialize(
+        watched=st.sampled_from(LISTS), phase=st.sampled_from([LIVE, LIVE, PhaseName.PRE_OPEN]),
+        detect=st.sampled_from(["probe", "probe", "timers"]),
+    )  # fmt: skip
+    def begin(self, watched: tuple, phase: PhaseName, detect: Detect) -> None:
+        self.policy = Policy(detect=detect)
         self.state = initial(watched, self.policy)
         self.phase = phase
         self.take(start(self.state, self.now))
@@ -53,18 +63,35 @@ class Feed(RuleBasedStateMachine):
                     assert generation > before.link.generation
                     self.attempts.append(self.now)
                     if self.port == "up":
-                        self.inbox = [ev.Connected(generation, "angel"), ev.Subscribed(generation, self.state.watched)]
+                        self.inbox += [ev.Connected(generation, "angel"), ev.Subscribed(generation, self.state.watched)]
                     else:  # a knock on a shut door: nobody there to be hurt by a storm
                         self.attempts.pop()
-                        self.inbox = [ev.ConnectFailed(generation, "connection refused", refused=True)]
+                        self.inbox += [ev.ConnectFailed(generation, "connection refused", refused=True)]
                 case act.Resubscribe():
                     self.attempts.append(self.now)
                 case act.VerifyBroker() if self.rest != "dead":
                     self.inbox.append(ev.BrokerChecked(self.rest != "down", "asked", self.now + 1))
+                case act.ProbeCanaries(instruments):
+                    assert set(instruments) <= set(self.state.watched)
+                    if self.rest != "dead":
+                        self.inbox.append(self.probed(instruments))
+                case act.AskCandle():
+                    self.inbox.append(ev.CandleSeen(self.now + 1, self.candle))
+                case act.Follow(instruments):
+                    self.inbox.append(ev.Subscribed(self.state.link.generation, instruments))
+                case act.SymbolTurned(instrument, over=over):
+                    assert self.policy.detect == "probe"
+                    assert (instrument in self.stale) == over, "told twice, or over before it was told"
+                    self.stale ^= {instrument}
                 case act.Announce(moved):
+                    json.dumps(dict(moved.evidence))
+                    if self.policy.detect == "timers":
+                        assert moved.after is not Mode.MARKET_SILENT
                     # No verdict of silence where no ticks are promised, and none of LIVE on a single tick.
                     if moved.after is not Mode.OFF:
                         assert self.phase.trading
+                    else:
+                        self.stale.clear()  # nothing is promised any more: that ends it without a word
                     if moved.after is Mode.LIVE:
                         need = 2 if moved.before is Mode.ARMED else self.policy.probation_ticks + 1
                         assert self.fresh() - self.ticks_before >= need
@@ -72,6 +99,12 @@ class Feed(RuleBasedStateMachine):
                         self.ticks_before = self.fresh()
                 case _:
                     pass
+
+    def probed(self, instruments: tuple[Instrument, ...]) -> ev.Probed:
+        if self.rest == "down":
+            return ev.Probed((), self.now + 1, reason="connection refused")
+        price = 26000.0 if self.rest == "frozen" else 26000.0 + self.now % 13
+        return ev.Probed(tuple(quote(i, price) for i in instruments), self.now + 1)
 
     def fresh(self) -> int:
         return sum(c.ticks for c in self.state.ticks.values())
@@ -94,7 +127,8 @@ class Feed(RuleBasedStateMachine):
         self.evaluate()
         if kind != "silence":
             for instrument in self.state.watched:
-                self.one_tick(self.state.link.generation, instrument, kind)
+                if instrument not in self.deaf:
+                    self.one_tick(self.state.link.generation, instrument, kind)
         if self.state.rest.polling:
             self.poll()
 
@@ -134,6 +168,39 @@ class Feed(RuleBasedStateMachine):
     @rule(rest=st.sampled_from(["ok", "ok", "down", "dead", "frozen"]), port=st.sampled_from(["up", "up", "refused"]))
     def the_other_side_changes(self, rest: str, port: str) -> None:
         self.rest, self.port = rest, port
+
+    @rule(deaf=st.sampled_from([(), (), (FUTURE,), (OPTION,), (NIFTY,), (FUTURE, OPTION)]))
+    def the_stream_loses_some(self, deaf: tuple[Instrument, ...]) -> None:
+        self.deaf = frozenset(deaf)
+
+    @rule(instrument=st.sampled_from([NIFTY, FUTURE, OPTION]), times=st.sampled_from([1, 1, 7]))
+    def one_comes_and_goes_while_the_others_tick(self, instrument: Instrument, times: int) -> None:
+        for _ in range(times):
+            self.deaf = frozenset()
+            self.time_passes(35, "move")
+            self.deaf = frozenset({instrument})
+            self.time_passes(61, "move")
+
+    @rule(age=st.sampled_from([None, -1.0, 5.0, 20.0, 70.0, 400.0]))
+    def the_candles_change(self, age: float | None) -> None:
+        self.candle = age
+
+    @rule(instrument=st.sampled_from([NIFTY, FUTURE, OPTION]))
+    def one_more_is_followed(self, instrument: Instrument) -> None:
+        before = self.state
+        self.take(follow(self.state, (instrument,)))
+        assert self.state.mode is before.mode
+        assert instrument in self.state.watched
+
+    @rule(moved=st.booleans(), age=st.sampled_from([None, 0.0, 20.0, 400.0]))
+    def rest_answers_what_was_asked_long_ago(self, moved: bool, age: float | None) -> None:
+        before = self.state
+        price = 26000.0 + moved * self.now
+        self.tell(ev.Probed(tuple(quote(i, price) for i in self.state.watched), self.now - 100))
+        self.tell(ev.CandleSeen(self.now - 100, age))
+        self.untouched(before)
+        if before.mode is not Mode.MARKET_SILENT and before.evaluated_at == self.state.evaluated_at:
+            assert self.state.mode is before.mode, "an answer to an older question decided"
 
     @rule(count=st.integers(1, 10), kind=st.sampled_from(["move", "same", "undated"]))
     def a_dead_connection_talks(self, count: int, kind: str) -> None:
@@ -185,6 +252,7 @@ class Feed(RuleBasedStateMachine):
         assert self.state.mode is Mode.OFF
         self.attempts.clear()  # a person's start is never refused, and is not the machine's storm
         self.state = initial(self.state.watched, self.policy, self.state.link.generation)
+        self.stale.clear()
         self.promised, self.evaluated = 0.0, None
         self.take(start(self.state, self.now))
         self.evaluate()
@@ -203,7 +271,7 @@ class Feed(RuleBasedStateMachine):
 
     @invariant()
     def polling_runs_exactly_where_it_should(self) -> None:
-        assert self.state.rest.polling == (self.state.mode in (Mode.FALLBACK, Mode.BLIND, Mode.PROBATION))
+        assert self.state.rest.polling == (self.state.mode in POLLED)
 
     @invariant()
     def a_source_is_named_exactly_where_there_is_one(self) -> None:
@@ -214,11 +282,15 @@ class Feed(RuleBasedStateMachine):
     def off_is_where_nothing_is_promised(self) -> None:
         if not self.state.expects:
             assert self.state.mode is Mode.OFF
-        assert (self.state.outage > 0) == (self.state.mode in PROMISING - {Mode.ARMED, Mode.LIVE})
+        assert (self.state.outage > 0) == (self.state.mode in POLLED | {Mode.SUSPECT})
+
+    @invariant()
+    def every_mode_has_a_verdict(self) -> None:
+        judging.judge(self.state, self.now, self.policy)
 
 
 Feed.TestCase.settings = settings(
-    max_examples=110,
+    max_examples=80,
     stateful_step_count=45,
     deadline=None,
     derandomize=True,  # the same cases for everybody; `make soak` is where new ones are looked for

@@ -40,17 +40,13 @@ class FeedMoved:
 
 @dataclass(frozen=True, slots=True)
 class SymbolStale:
-    """One instrument is silent on the stream while REST shows it moving and the others tick; `over` when it ticks again.
-
-    `ended`: over because the session is, which nobody is told of.
-    """
+    """One instrument is silent on the stream while REST shows it moving and the others tick; `over` when it ticks again."""
 
     symbol: str
     at: datetime
     reason: str
     hint: str = ""
     over: bool = False
-    ended: bool = False
     mode: str = "local_paper"
 
 

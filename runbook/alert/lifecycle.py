@@ -220,17 +220,14 @@ def _feed(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
         case FeedWord.LIVE:
             return _leave(current, cause.at, cause.reason)
         case FeedWord.OFF:
-            if current is None:
-                return []
+            over = [a for a in alerts if a.state is not AlertState.RESOLVED and a.rule == "feed.symbol"]
+            over += [current] if current else []
             # The report follows within the hour and says how the day ended; a message now would only be noise.
-            return [_resolved(current, cause.at, cause.reason or "the session ended", tell=False)]
+            return [_resolved(alert, cause.at, cause.reason or "the session ended", tell=False) for alert in over]
 
 
 def _symbol(alerts: Sequence[Alert], cause: SymbolStale) -> list[AlertChange]:
     rule, labels = RULES["feed.symbol"], (("symbol", cause.symbol),)
-    if cause.ended:
-        current = _current(alerts, fingerprint(rule, labels))
-        return [_resolved(current, cause.at, cause.reason, tell=False)] if current else []
     if cause.over:
         return _leave(_current(alerts, fingerprint(rule, labels)), cause.at, cause.reason)
     return _enter(

@@ -127,7 +127,7 @@ class Announce:
 class SymbolTurned:
     """One instrument stopped ticking while the others go on (`over` False), or ticks again; `at` as in Transition.
 
-    `ended`: it is over because nothing is promised any more, and nobody knows if it would tick.
+    One that is still silent when nothing is promised any more is not heard of again: OFF ends it.
     """
 
     instrument: Instrument
@@ -135,7 +135,6 @@ class SymbolTurned:
     over: bool
     reason: str
     hint: str = ""
-    ended: bool = False
 
 
 Action = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runbook.feed import polling, probing, suspicion
+from runbook.feed import healing, polling, probing, suspicion
 from runbook.feed.actions import Action, AskCandle, Note, Resubscribe, SymbolTurned, VerifyBroker
 from runbook.feed.events import BrokerChecked, CandleSeen, Probed
 from runbook.feed.incident import move
@@ -95,7 +95,7 @@ def on_probed(state: State, event: Probed, now: float, policy: Policy) -> Answer
     if running is None or finding is Finding.NOTHING:
         return state, ()
     if running.purpose is Purpose.SYMBOL:
-        return _confirmed(state, running.targets, now) if finding is Finding.MOVED else (state, ())
+        return _confirmed(state, running.targets, now, policy) if finding is Finding.MOVED else (state, ())
     return _settle(state, finding, now, policy)
 
 
@@ -207,7 +207,7 @@ def _to_ask(gone: Late, now: float) -> bool:
     return not gone.confirmed and (gone.asked_at is None or now - gone.asked_at >= _ASK_AGAIN)
 
 
-def _confirmed(state: State, targets: tuple[Instrument, ...], now: float) -> Answer:
+def _confirmed(state: State, targets: tuple[Instrument, ...], now: float, policy: Policy) -> Answer:
     """REST moved for what the stream does not bring: the broken hop is the stream's, for these alone."""
     actions: list[Action] = []
     late = dict(state.late)
@@ -219,7 +219,7 @@ def _confirmed(state: State, targets: tuple[Instrument, ...], now: float) -> Ans
         late[instrument] = replace(gone, confirmed=True)
         told = f"no tick of {instrument.symbol} for {now - gone.since:.0f} s, while it moves over REST and others tick"
         actions.append(SymbolTurned(instrument, now, over=False, reason=told))
-    if actions and state.link.state is LinkState.UP:
+    if actions and state.link.state is LinkState.UP and healing.spare(state, now, policy):
         counts = replace(state.counts, resubscribes=state.counts.resubscribes + 1)
         state = replace(state, link=replace(state.link, rungs=(*state.link.rungs, now)), counts=counts)
         actions.append(Resubscribe("a single instrument is silent", authenticate=False))

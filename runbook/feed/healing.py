@@ -35,16 +35,15 @@ def open_link(state: State, now: float, reason: str) -> tuple[State, Connect]:
 
 
 def on_connected(state: State, now: float, policy: Policy) -> State:
-    """The socket is open; what it was blamed for before is over, and ticks get time to arrive."""
-    link = replace(
-        state.link,
-        state=LinkState.UP,
-        since=now,
-        down_since=None,
-        fault=None,
-        cure=Cure.SUBSCRIBE,
-        due=now + _patience(state.link, now, policy),
-    )
+    """The socket is open; what it was blamed for before is over, and ticks get time to arrive.
+
+    One that was opened after an absence, and is as mute, is given up soon: to sit on it would keep the dead broker link
+    for a bot that waits longer than we were away. Where REST has no price either it is kept: it is all there is.
+    """
+    cure, wait = Cure.SUBSCRIBE, _patience(state.link, now, policy)
+    if state.link.reopened and state.rest.trusted:
+        cure, wait = Cure.REOPEN, max(policy.look_again, gap_limit(state, policy))
+    link = replace(state.link, state=LinkState.UP, since=now, down_since=None, fault=None, cure=cure, due=now + wait)
     return replace(state, link=link)
 
 
@@ -101,6 +100,11 @@ def soon(state: State, now: float) -> State:
     return replace(state, link=again)
 
 
+def spare(state: State, now: float, policy: Policy) -> bool:
+    """True when an attempt for one instrument alone leaves a whole ladder (subscribe, authenticate, open) for the feed."""
+    return sum(now - t < policy.rungs_window for t in state.link.rungs) + 3 < _routine(policy)
+
+
 def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action, ...]]:
     """The next rung of the ladder, if one is due: subscribe again, close and stay away, open."""
     link = state.link
@@ -119,14 +123,16 @@ def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action,
         counts = replace(state.counts, reconnects=state.counts.reconnects + 1)
         return replace(state, counts=counts), (connect,)
     if link.cure is Cure.REOPEN:
-        why = "still silent after subscribing again"
+        why, away = "still silent after subscribing again", policy.stay_away
+        if link.reopened and state.rest.trusted:
+            why, away = "as silent as before it was opened again", 2 * away
         # down, but by our own hand: no fault of the other side is noted
         link = replace(
             link,
             state=LinkState.DOWN,
             since=now,
             down_since=now,
-            due=now + (_BRIEFLY if garbled(state) else policy.stay_away),
+            due=now + (_BRIEFLY if garbled(state) else away),
             reopened=link.reopened + 1,
             away=True,
         )

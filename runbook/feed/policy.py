@@ -75,6 +75,7 @@ class Policy:
     # OpenAlgo drops a dead broker link only when its last client has gone: away so long that the bot's own reconnect,
     # which most make within a minute, finds nobody else there and gets a fresh one
     stay_away: float = 75.0
+    look_again: float = 20.0  # for ticks on the connection after an absence: a fresh broker link brings them within ten
     connect_within: float = 20.0
     reconnect_min: float = 1.0
     reconnect_max: float = 60.0

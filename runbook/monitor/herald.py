@@ -91,7 +91,6 @@ class Herald:
             turned.reason,
             turned.hint,
             over=turned.over,
-            ended=turned.ended,
             mode=self._p.mode,
         )
         change = FeedChange(at, state.mode, state.mode, turned.reason, turned.hint or None, {})

@@ -63,6 +63,7 @@ PLAYS: dict[str, Callable[[], Seen]] = {
     **{f"together {n:g}": partial(play, n, Policy(), seconds=240, returns=True) for n in PATIENCES},
     "index only": lambda: play(30, Policy(), seconds=80, future=False),
     "in a hurry": lambda: play(60, Policy(stay_away=2.0), seconds=140),
+    "two minutes": partial(play, 120, Policy(), seconds=300),
     "a bot that waits": lambda: play(None, Policy(), seconds=118),
 }
 
@@ -99,6 +100,12 @@ def test_a_feed_of_one_index_leaves_before_a_bot_of_half_a_minute_comes(plays: C
     seen = plays("index only")
     assert seen.healed is not None
     assert seen.healed <= 30 + 2 * LOOKS + _HOST, f"the bot opened at {seen.opened}"
+
+
+def test_a_bot_that_waits_longer_than_runbook_stays_away_is_not_held_up_for_ever(plays: Callable[[str], Seen]):
+    seen = plays("two minutes")
+    assert seen.healed is not None, f"the bot opened at {seen.opened}"
+    assert len(seen.opened) <= 2
 
 
 def test_a_runbook_that_came_back_after_two_seconds_would_hold_the_bot_up(plays: Callable[[str], Seen]):
