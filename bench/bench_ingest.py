@@ -75,7 +75,9 @@ def ours(url: str, number: int, kind: str) -> None:
     stream = OpenAlgoStream(url, KEY, clock)
     stream.hurry(kind == "hurry")
     anything: Any = Null()
-    parts = FeedParts(clock, stream, anything, Policy(), lambda _session: anything, lambda _news: None, "live")
+    parts = FeedParts(
+        clock, stream, anything, Policy(), lambda _session: anything, lambda _news: None, "live", listened=lambda: False
+    )
     now = datetime.now(UTC)
     session = Session("NFO", now.date(), ((now - timedelta(hours=1), now + timedelta(hours=5)),))
     begun = time.process_time()

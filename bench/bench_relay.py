@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import selectors
 import socket
 import statistics
@@ -53,8 +54,8 @@ def frame(payload: dict[str, object]) -> bytes:
     return bytes([0x81]) + size + bytes(4) + text
 
 
-def clients(port: int, count: int, seconds: float) -> None:
-    """Connect, subscribe to all, read; prints {"latency": [ns...]} as JSON."""
+def clients(port: int, count: int, seconds: float, key: str = KEY, names: Sequence[Instrument] = SYMBOLS) -> None:
+    """Connect, subscribe to all, read; prints the latency of each tick in ns, as a JSON list, if `ltt` is such a time."""
     chooser = selectors.DefaultSelector()
     buffers: dict[socket.socket, bytearray] = {}
     for _ in range(count):
@@ -65,12 +66,12 @@ def clients(port: int, count: int, seconds: float) -> None:
         head = b""
         while b"\r\n\r\n" not in head:
             head += sock.recv(1)
-        sock.sendall(frame({"action": "authenticate", "api_key": KEY}))
+        sock.sendall(frame({"action": "authenticate", "api_key": key}))
         sock.sendall(
             frame(
                 {
                     "action": "subscribe",
-                    "symbols": [{"symbol": i.symbol, "exchange": i.exchange} for i in SYMBOLS],
+                    "symbols": [{"symbol": i.symbol, "exchange": i.exchange} for i in names],
                     "mode": 1,
                 }
             )
@@ -81,8 +82,8 @@ def clients(port: int, count: int, seconds: float) -> None:
     took: list[int] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        for key, _ in chooser.select(0.1):
-            sock = cast("socket.socket", key.fileobj)
+        for chosen, _ in chooser.select(0.1):
+            sock = cast("socket.socket", chosen.fileobj)
             buffer = buffers[sock]
             buffer += sock.recv(262144)
             now = time.monotonic_ns()
@@ -244,5 +245,9 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["clients", port, count, seconds]:
             clients(int(port), int(count), float(seconds))
+        case ["hear", port, seconds, *names]:  # one client of a daemon's relay; bench_daemon.py starts it
+            pairs = (name.partition(":") for name in names)
+            told = [Instrument(symbol, exchange) for exchange, _, symbol in pairs]
+            clients(int(port), 1, float(seconds), os.environ["BENCH_KEY"], told)
         case [*rest]:
             main(float(rest[0]) if rest else 8.0, int(rest[1]) if len(rest) > 1 else 3)

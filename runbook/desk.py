@@ -171,13 +171,13 @@ class TheDesk:
             case Mode.OFF | Mode.ARMED:
                 return Found(Verdict.UNKNOWN, "the first moving tick is awaited", facts)
             case Mode.SUSPECT:
-                self._look_at_positions(ctx)  # so that the alarm that may follow can name them
+                self.look_at_positions(ctx.session, ctx.budget)  # so that the alarm that may follow can name them
                 return Found(Verdict.ATTENTION, "no ticks for a while; REST is being asked", facts)
             case Mode.MARKET_SILENT:
-                self._look_at_positions(ctx)
+                self.look_at_positions(ctx.session, ctx.budget)
                 words = "nothing moves on the stream or over REST, and both answer: nothing is traded"
                 return Found(Verdict.UNKNOWN, words, facts, "see if the exchange has halted; else log in to the broker")
-        self._look_at_positions(ctx)
+        self.look_at_positions(ctx.session, ctx.budget)
         if view.mode is Mode.BLIND:
             return Found(Verdict.BAD, "BLIND: no price that can be trusted from either side", facts)
         words = "prices over REST" if view.mode is Mode.FALLBACK else "ticks are back, on probation"
@@ -189,22 +189,23 @@ class TheDesk:
         """The open positions as last read, in one line; None when they are not known."""
         return self._positions
 
-    def _look_at_positions(self, ctx: Context) -> None:
-        now = self._t.clock.monotonic()
-        if now - self._asked_positions < 60:
+    def look_at_positions(self, session: Session, budget: Budget) -> None:
+        """Read what is open, so that an alarm about the feed can name it; at most once a minute. Raises what reading the bot's log raises."""
+        asked, now = self._t.clock.monotonic(), self._t.clock.now()
+        if asked - self._asked_positions < 60:
             return
-        self._asked_positions = now
-        pnl, whose = self._pnl(ctx)
-        stamp = f"{ctx.now.astimezone(ctx.session.zone):%H:%M}"
+        self._asked_positions = asked
+        pnl, whose = self._pnl(session.date, budget)
+        stamp = f"{now.astimezone(session.zone):%H:%M}"
         if pnl is not None:
             self._positions = ("; ".join(map(str, pnl.open_positions)) or "none") + f" ({whose}, {stamp})"
 
-    def _pnl(self, ctx: Context) -> tuple[recon.DayPnl | None, str]:
+    def _pnl(self, day: date, budget: Budget) -> tuple[recon.DayPnl | None, str]:
         if self._t.mode == "local_paper":
-            trades = self._t.trades(ctx.session.date)
+            trades = self._t.trades(day)
             legs = trades.legs if trades is not None else None
             return (recon.pnl_from_legs(legs) if legs else None), "bot's log"
-        book, _ = _asked(lambda: self._t.gateway.positions(ctx.budget))
+        book, _ = _asked(lambda: self._t.gateway.positions(budget))
         return recon.pnl_from_positions(book), "gateway"
 
     # -- after the close --------------------------------------------------------------------------------------------

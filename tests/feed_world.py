@@ -26,7 +26,7 @@ def quote(instrument: Instrument, ltp: float, volume: int = 0) -> Quote:
 
 
 # The guide's two limits, and an absence so short that tests of other things need not wait for its end.
-GUIDE = Policy(detect="timers", resubscribe_patience=15.0, stay_away=2.0)
+GUIDE = Policy(detect="timers", resubscribe_patience=15.0, stay_away=2.0, pause_after=10.0)
 
 
 @dataclass
@@ -45,6 +45,8 @@ class World:
     ltt: bool = True
     market: str = "moves"  # moves | still (a halt: neither side moves)
     dead: frozenset[Instrument] = frozenset()  # what the stream alone has lost
+    resting: frozenset[Instrument] = frozenset()  # what nobody trades: it stands still over REST
+    rare: frozenset[Instrument] = frozenset()  # what ticks every eighth second only
     halted: float | None = None  # since when there are no new candles
     candle: float | None = 20.0  # seconds since the newest one began; None: the broker gives none
     quiet: frozenset[Instrument] = frozenset()
@@ -134,7 +136,7 @@ class World:
         if self._socket is None or not self.login or self._heard_login != self.login or self.stream != "ticks":
             return
         for instrument in self.watched if self.market == "moves" else ():
-            if instrument in self.dead:
+            if instrument in self.dead or (instrument in self.rare and int(self.now) % 8):
                 continue
             ltt = int(self.now * 1000) if self.ltt else None
             self.tick(self.price(instrument), ltt, instrument, self._socket)
@@ -169,7 +171,8 @@ class World:
             return ev.Probed((), self.now + 0.5, reason=self.refusal)
         frozen = self.rest == "frozen" or self.market == "still"
         at = self.now + 0.5
-        return ev.Probed(tuple(quote(i, self._frozen if frozen else self.price(i)) for i in instruments), at)
+        still = {i: frozen or i in self.resting for i in instruments}
+        return ev.Probed(tuple(quote(i, self._frozen if still[i] else self.price(i)) for i in instruments), at)
 
     def _deliver(self) -> None:
         due = [e for t, e in self._inbox if t <= self.now]

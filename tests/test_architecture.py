@@ -34,19 +34,19 @@ DOORS = {
 SHELL = (
     "almanac.py",
     "engine/",
-    "monitor.py",
+    "monitor/",
     "vigil.py",
     "teller.py",
     "desk.py",
     "probe.py",
     "bot_feed.py",
     "__init__.py",  # the face: it hands `app.open_feed` on, at first use
-    "app.py",
+    "app/",
     "cli.py",
     "commands/",
     "rehearsal/",
 )
-MAY_IMPORT_DOORS = ("app.py", "commands/run.py")
+MAY_IMPORT_DOORS = ("app/", "commands/run.py")
 LIGHT = {
     "pandas",
     "apscheduler",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runbook.feed import synthetic
-from runbook.feed.calibration import Figures, calibrate, flap, gaps, quantile
+from runbook.feed.calibration import Figures, Gaps, GapTable, calibrate, flap, quantile
 from runbook.feed.policy import Policy
 from runbook.feed.replay import ANSWER, Replay
 from runbook.feed.synthetic import Stall
@@ -33,6 +33,13 @@ def tape(*silences: tuple[float, float], length: float = HALF_HOUR, name: str = 
         if not any(start <= second < end for start, end in silences)
     ]
     return Tape(name, (NIFTY, FUTURE), ticks, length, rest)
+
+
+def gaps(*tapes: Tape) -> tuple[Gaps, ...]:
+    table = GapTable()
+    for one in tapes:
+        table.add(one)
+    return table.rows()
 
 
 def test_a_healthy_tape_is_live_from_the_first_second_to_the_last_and_raises_nothing() -> None:
@@ -125,13 +132,13 @@ def test_figures_of_several_sessions_add_up() -> None:
 
 def test_gaps_are_told_by_symbol_the_liveliest_first_and_a_night_is_no_gap() -> None:
     long, short = tape((600, 630), name="one"), tape(length=600, name="two")
-    nifty, future = gaps([long, short])[::-1] if gaps([long, short])[0].instrument == FUTURE else gaps([long, short])
+    nifty, future = sorted(gaps(long, short), key=lambda row: row.instrument == FUTURE)
     assert nifty.ticks == future.ticks == 1799 - 30 + 599
     assert nifty.median == 1
     assert nifty.p99 == 1
     assert nifty.longest == 31
     assert nifty.longest_at == 599
-    silent = gaps([Tape("none", (NIFTY,), [], 60.0, lambda i, _: quote(i, 1.0))])
+    silent = gaps(Tape("none", (NIFTY,), [], 60.0, lambda i, _: quote(i, 1.0)))
     assert (silent[0].ticks, silent[0].median, silent[0].longest) == (0, None, None)
 
 

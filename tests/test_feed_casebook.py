@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from runbook.feed import actions as act
 from runbook.feed import advice
+from runbook.feed.grade import grade
 from runbook.feed.judging import NOTHING, judge
 from runbook.feed.policy import Policy
+from runbook.feed.table import Mode
 from runbook.feed.verdict import Health, Hop
 from runbook.session import PhaseName
 from tests.casebook import FAULTS, Case, Fault, told
-from tests.feed_world import FUTURE, NIFTY
+from tests.feed_world import FUTURE, NIFTY, OPTION, World
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -107,3 +110,94 @@ def test_before_the_open_and_after_the_close_nothing_is_due_and_nothing_is_broke
     verdict = judge(world.state, world.now, world.policy)
     assert verdict.healthy
     assert verdict.of(Hop.BROKER_STREAM).health is Health.NOT_DUE
+
+
+# -- how well a REST price is founded ---------------------------------------------------------------------------------
+
+
+def grades(world: Case) -> dict[str, str]:
+    return {i.symbol: str(grade(world.state, i, world.now, world.policy)) for i in world.watched}
+
+
+def test_a_price_that_moves_is_b_and_becomes_a_when_a_fresh_candle_bears_it_out() -> None:
+    world = _after(0)
+    world.candle = None
+    world.stream = "mute"
+    world.run(20)
+    assert world.mode is Mode.FALLBACK
+    assert grades(world) == {"NIFTY": "B", "NIFTY24NOV26FUT": "B"}
+    world.candle = 25.0
+    world.run(60)
+    assert grades(world) == {"NIFTY": "A", "NIFTY24NOV26FUT": "A"}
+
+
+def test_quotes_that_move_are_not_believed_once_the_candles_have_stopped() -> None:
+    world = _after(200)
+    world.stream, world.candle = "mute", 400.0
+    world.run(75)
+    assert world.mode is Mode.BLIND
+    assert "1-minute candle began 400 s ago" in world.last().reason
+    assert set(grades(world).values()) == {"D"}
+    world.run(200)
+    assert [m for m in world.route() if m is Mode.BLIND] == [Mode.BLIND], "moving quotes alone do not bring it back"
+    world.candle = 30.0
+    world.run(70)
+    assert world.mode is Mode.FALLBACK
+
+
+def test_a_broker_whose_candles_always_lag_is_not_held_against_them() -> None:
+    world = Case((NIFTY, FUTURE), Policy(), candle=900.0).begin().run(400)
+    world.stream = "mute"
+    world.run(120)
+    assert world.mode is Mode.FALLBACK
+
+
+def test_six_seconds_in_which_runbook_was_stopped_are_not_held_against_the_feed() -> None:
+    world = _after(30)
+    before = len(world.moves)
+    world.sleep(6).run(10)
+    assert world.moves[before:] == []
+    assert world.state.counts.pauses == 1
+
+
+# -- one instrument among others --------------------------------------------------------------------------------------
+
+
+def turned(world: World) -> list[tuple[str, bool, bool]]:
+    return [(t.instrument.symbol, t.over, t.ended) for t in world.of(act.SymbolTurned)]
+
+
+def test_one_dead_symbol_is_told_once_and_again_when_it_ticks() -> None:
+    world = _after(0)
+    world.dead = frozenset({FUTURE})
+    world.run(120)
+    assert world.mode is Mode.LIVE
+    assert turned(world) == [(FUTURE.symbol, False, False)]
+    assert [again.authenticate for again in world.of(act.Resubscribe)] == [False], "nobody's subscription is touched"
+    world.dead = frozenset()
+    world.run(5)
+    assert turned(world) == [(FUTURE.symbol, False, False), (FUTURE.symbol, True, False)]
+    assert world.state.late == {}
+
+
+def test_a_symbol_that_rests_over_rest_as_well_is_nobodys_alarm() -> None:
+    world = _after(0)
+    world.dead, world.resting = frozenset({FUTURE}), frozenset({FUTURE})
+    world.run(300)
+    assert turned(world) == []
+
+
+def test_a_dead_symbol_of_a_session_that_ends_is_over_and_never_called_back() -> None:
+    world = _after(0)
+    world.dead = frozenset({FUTURE})
+    world.run(120)
+    world.phase = PhaseName.POST_CLOSE
+    world.run(2)
+    assert turned(world)[-1] == (FUTURE.symbol, True, True)
+
+
+def test_a_rarely_traded_symbol_is_never_called_late() -> None:
+    world = Case((NIFTY, OPTION), Policy(), rare=frozenset({OPTION})).begin().run(900)
+    world.dead = frozenset({OPTION})
+    world.run(300)
+    assert turned(world) == []

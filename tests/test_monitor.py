@@ -45,9 +45,11 @@ class Watch:
         self.wire, self.gateway = Wire(), FakeGateway()
         self.heard: list[FeedStatus | Price] = []
         self.news: list[FeedNews | FeedTotals] = []
+        self.listened = True
         parts = FeedParts(
             self.clock, self.wire, self.gateway, scaled(Policy(detect="timers"), RATE), lambda _session: Keeper(), self.news.append,
             "analyzer", publish=self.heard.extend, publish_status=self.heard.append,
+            listened=lambda: self.listened,
         )  # fmt: skip
         self.monitor = Monitor(parts)
         self.monitor.start(session(), [NIFTY])
@@ -100,6 +102,18 @@ def test_ticks_that_were_read_together_are_handed_on_together_without_repetition
     until(lambda: len(watch.prices()) == 4, "three of the six are handed on")
     assert [p.ltp for p in watch.prices()[1:]] == [26001.0, 26002.0, 26003.0]
     assert len({p.received_at for p in watch.prices()[1:]}) == 1
+
+
+def test_no_price_is_made_for_nobody_and_the_next_one_is_for_who_came(watch: Watch):
+    watch.listened = False
+    watch.live()
+    watch.tick(26001.0)
+    until(lambda: (state := watch.monitor.view().state) and state.ticks[NIFTY].ticks == 3, "it is taken in")
+    assert watch.prices() == []
+    watch.listened = True
+    watch.tick(26002.0)
+    until(watch.prices, "it is handed on")
+    assert [p.ltp for p in watch.prices()] == [26002.0]
 
 
 def test_a_mute_stream_hands_on_nothing_and_then_the_polls(watch: Watch):

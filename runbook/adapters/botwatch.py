@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import http.client
+import itertools
 import json
 import re
 import sqlite3
@@ -46,6 +47,7 @@ class BotWatch:
 
     def __init__(self, clock: Clock, root: Path, *, ticks: str | None, heartbeat: str | None, log: str | None) -> None:
         self._clock = clock
+        self._answers = itertools.count(1)
         self._root = root
         self._ticks = ticks
         self._heartbeat = heartbeat
@@ -144,7 +146,7 @@ class BotWatch:
             return Grown(fault=f"HTTP {answer.status}")
         stamp = _stamp(body)
         # Without a stamp of its own each answer is a beat.
-        return Grown(f"answered at {self._clock.monotonic():.3f}" if stamp is None else f"says {stamp}", aged=0.0)
+        return Grown(f"answer {next(self._answers)}" if stamp is None else f"says {stamp}", aged=0.0)
 
     # -- the log ------------------------------------------------------------------------------------------------------
 

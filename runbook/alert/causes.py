@@ -40,13 +40,17 @@ class FeedMoved:
 
 @dataclass(frozen=True, slots=True)
 class SymbolStale:
-    """One instrument is silent on the stream while REST shows it moving and the others tick; `over` when it ticks again."""
+    """One instrument is silent on the stream while REST shows it moving and the others tick; `over` when it ticks again.
+
+    `ended`: over because the session is, which nobody is told of.
+    """
 
     symbol: str
     at: datetime
     reason: str
     hint: str = ""
     over: bool = False
+    ended: bool = False
     mode: str = "local_paper"
 
 

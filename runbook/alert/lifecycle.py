@@ -228,6 +228,9 @@ def _feed(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
 
 def _symbol(alerts: Sequence[Alert], cause: SymbolStale) -> list[AlertChange]:
     rule, labels = RULES["feed.symbol"], (("symbol", cause.symbol),)
+    if cause.ended:
+        current = _current(alerts, fingerprint(rule, labels))
+        return [_resolved(current, cause.at, cause.reason, tell=False)] if current else []
     if cause.over:
         return _leave(_current(alerts, fingerprint(rule, labels)), cause.at, cause.reason)
     return _enter(

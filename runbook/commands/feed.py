@@ -19,7 +19,7 @@ from runbook.config import Config
 from runbook.config.form import Feed
 from runbook.errors import ConfigError, StoreError, UsageError
 from runbook.fault import Document, faults_from_validation
-from runbook.feed.calibration import Figures, gaps
+from runbook.feed.calibration import Figures, GapTable
 from runbook.feed.calibration import calibrate as played
 from runbook.feed.findings import Findings, Record, render, to_json
 from runbook.feed.policy import Policy
@@ -39,20 +39,22 @@ def calibrate(args: argparse.Namespace) -> int:
     policies = _policies(config, args.sets)
     skipped: dict[str, str] = {}
     records: list[Record] = []
-    tapes: list[Tape] = []
-    for record, tape in _tapes(config, _chosen(config, args), skipped):
+    found = dict.fromkeys(policies, Figures())
+    gaps = GapTable()
+    futures: dict[str, None] = {}  # another one each month
+    for record, tape in _tapes(config, _chosen(config, args), skipped):  # one at a time: a session is some 60 MB
         records.append(record)
-        tapes.append(tape)
-    if not tapes:
+        gaps.add(tape)
+        future = next((i for i in tape.instruments if i.is_future), None)
+        futures |= {} if future is None else {str(future): None}
+        for name, policy in policies.items():
+            print(f"replaying {tape.name} {name} ...", file=sys.stderr)
+            found[name] += played([tape], policy, cuts=args.cuts, symbol=future)
+        del tape  # before the next one is read
+    if not records:
         why = "; ".join(f"{day}: {reason}" for day, reason in skipped.items())
         raise StoreError(f"no recorded session can be replayed ({why})", hint=_HOW)
-    symbol = next((i for tape in tapes for i in tape.instruments if i.is_future), None)
-    found: dict[str, Figures] = {}
-    for name, policy in policies.items():
-        for tape in tapes:
-            print(f"replaying {tape.name} {name} ...", file=sys.stderr)
-            found[name] = found.get(name, Figures()) + played([tape], policy, cuts=args.cuts, symbol=symbol)
-    findings = Findings(records, found, gaps(tapes), skipped, str(symbol) if symbol else "")
+    findings = Findings(records, found, gaps.rows(), skipped, " or ".join(futures))
     print(json.dumps(to_json(findings), indent=1) if args.json else render(findings))
     return 0
 
@@ -122,6 +124,7 @@ def _tapes(config: Config, days: list[date], skipped: dict[str, str]) -> Iterato
             skipped[day.isoformat()] = made
         else:
             yield made
+        del made
 
 
 def _tape(config: Config, day: date, calendar: SessionCalendar) -> tuple[Record, Tape] | str:

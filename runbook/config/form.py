@@ -215,8 +215,12 @@ class Feed(_Model):
     fallback_after: Duration = timedelta(seconds=120)
     poll_every: Duration = timedelta(seconds=1.5)
     bot_served: bool = False
+    stay_away: Duration | None = Field(
+        None, description="how long the socket stays closed when reopening is the cure, so that the bot's own reconnect finds nobody else there; 75s, or 2s beside a relay",
+        examples=["75s"],
+    )  # fmt: skip
     follow: tuple[Literal["orders", "bot"], ...] = Field(
-        ("bot",), description="what the bot trades is watched, too, as told by: orders (OpenAlgo's order book and stream), bot (its log and trade log); or [] for none",
+        ("bot",), description="a list: orders (OpenAlgo's order book and stream), bot (its log and trade log); [] for none",
         examples=["[orders, bot]"],
     )  # fmt: skip
     relay: Annotated[str, BeforeValidator(_relay)] | None = Field(

@@ -125,13 +125,17 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class SymbolTurned:
-    """One instrument stopped ticking while the others go on (`over` False), or ticks again; `at` as in Transition."""
+    """One instrument stopped ticking while the others go on (`over` False), or ticks again; `at` as in Transition.
+
+    `ended`: it is over because nothing is promised any more, and nobody knows if it would tick.
+    """
 
     instrument: Instrument
     at: float
     over: bool
     reason: str
     hint: str = ""
+    ended: bool = False
 
 
 Action = (

@@ -6,10 +6,10 @@ Losses are made by cutting a session off at seeded instants. Detection is from t
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from random import Random
 
 from runbook.alert import Alert, FeedMoved, FeedWord, decide
@@ -100,19 +100,44 @@ def calibrate(
     return sum((_play(tape, policy, cuts, symbol, seed) for tape in tapes), Figures())
 
 
-def gaps(tapes: Sequence[Tape]) -> tuple[Gaps, ...]:
-    """The gaps of each symbol over all tapes, the liveliest symbol first; nights between two tapes are no gaps."""
-    found: dict[Instrument, list[tuple[float, float, str]]] = {}
-    ticks: dict[Instrument, int] = {}
-    for tape in tapes:
-        came: dict[Instrument, list[float]] = {instrument: [] for instrument in tape.instruments}
+class GapTable:
+    """The gaps of each symbol over the tapes that are added; nights between two tapes are no gaps.
+
+    Eight bytes a gap, so that many sessions can be looked at one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._ticks: dict[Instrument, int] = {}
+        self._lengths: dict[Instrument, array[float]] = {}
+        self._longest: dict[Instrument, tuple[float, float, str]] = {}
+
+    def add(self, tape: Tape) -> None:
+        last: dict[Instrument, float] = {}
+        for instrument in tape.instruments:
+            self._ticks.setdefault(instrument, 0)
+            self._lengths.setdefault(instrument, array("d"))
         for at, tick in tape.ticks:
-            came.setdefault(tick.instrument, []).append(at)
-        for instrument, times in came.items():
-            ticks[instrument] = ticks.get(instrument, 0) + len(times)
-            found.setdefault(instrument, []).extend((b - a, a, tape.name) for a, b in pairwise(times))
-    made = (_gaps(instrument, number, found[instrument]) for instrument, number in ticks.items())
-    return tuple(sorted(made, key=lambda row: (-row.ticks, row.instrument)))
+            instrument = tick.instrument
+            self._ticks[instrument] += 1
+            before = last.get(instrument)
+            last[instrument] = at
+            if before is None:
+                continue
+            self._lengths[instrument].append(at - before)
+            if instrument not in self._longest or at - before > self._longest[instrument][0]:
+                self._longest[instrument] = (at - before, before, tape.name)
+
+    def rows(self) -> tuple[Gaps, ...]:
+        """The liveliest symbol first."""
+        made = [self._row(instrument) for instrument in self._ticks]
+        return tuple(sorted(made, key=lambda row: (-row.ticks, row.instrument)))
+
+    def _row(self, instrument: Instrument) -> Gaps:
+        lengths = sorted(self._lengths[instrument])
+        longest, begun, name = self._longest.get(instrument, (None, None, ""))
+        return Gaps(
+            instrument, self._ticks[instrument], quantile(lengths, 0.5), quantile(lengths, 0.99), longest, begun, name
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +191,6 @@ def quantile(values: Iterable[float], share: float) -> float | None:
 def late_ones(replay: Replay) -> frozenset[Instrument]:
     """The instruments that are silent on the stream, as REST has confirmed, while the others tick."""
     return frozenset(instrument for instrument, late in replay.state.late.items() if late.confirmed)
-
-
-def _gaps(instrument: Instrument, ticks: int, found: list[tuple[float, float, str]]) -> Gaps:
-    lengths = sorted(length for length, _, _ in found)
-    longest, begun, name = max(found, default=(None, None, ""))
-    return Gaps(instrument, ticks, quantile(lengths, 0.5), quantile(lengths, 0.99), longest, begun, name)
 
 
 def _waited(replay: Replay) -> float:

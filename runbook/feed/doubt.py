@@ -142,20 +142,37 @@ def market_moved(state: State, now: float, policy: Policy) -> Answer:
 
 
 def candles(state: State, now: float, policy: Policy) -> Answer:
-    """The newest 1-minute candle is asked for while prices come from REST, or from nowhere: it alone carries exchange time."""
-    if state.mode not in (Mode.FALLBACK, Mode.MARKET_SILENT) or not state.canaries:
+    """The newest 1-minute candle is asked for: of all that REST says it alone carries exchange time.
+
+    While ticks flow it is asked for too, now and then, to learn if this broker's candles are prompt.
+    """
+    every = {
+        Mode.LIVE: policy.check_rest_every, Mode.FALLBACK: policy.candle_every, Mode.BLIND: policy.candle_every,
+        Mode.MARKET_SILENT: policy.candle_in_doubt,
+    }.get(state.mode)  # fmt: skip
+    if every is None or not state.canaries or policy.detect == "timers":
         return state, ()
-    every = policy.candle_in_doubt if state.mode is Mode.MARKET_SILENT else policy.candle_every
     if state.candle_asked is not None and now - state.candle_asked < every:
         return state, ()
     state = polling.spend(replace(state, candle_asked=now), now)
     return state, (AskCandle(state.canaries[0]),)
 
 
-def on_candle(state: State, event: CandleSeen, now: float) -> Answer:
-    """One that began after all went silent says that the exchange trades on: then REST is as blind as the socket."""
+def on_candle(state: State, event: CandleSeen, now: float, policy: Policy) -> Answer:
+    """An old one says that REST is stale though its quotes move; one newer than the silence, that the exchange trades on."""
     state = replace(state, candle=Candle(event.at, event.age))
-    if state.mode is not Mode.MARKET_SILENT or event.age is None:
+    if event.age is None:
+        return state, ()
+    fresh = event.age <= policy.candle_stale
+    if state.mode is Mode.LIVE:
+        return replace(state, candles_prompt=fresh), ()
+    if fresh:
+        state = replace(state, rest=replace(state.rest, outdated=False))
+    elif state.mode is Mode.FALLBACK and state.candles_prompt and state.rest.trusted:
+        fault = Fault(f"its newest 1-minute candle began {event.age:.0f} s ago: its quotes are not of now")
+        rest = replace(state.rest, trusted=False, frozen=True, outdated=True, moves=0, fault=fault)
+        return move(replace(state, rest=rest), Cause.REST_FROZEN, now, f"no price from either side: {fault.reason}")
+    if state.mode is not Mode.MARKET_SILENT:
         return state, ()
     if event.at - event.age <= state.outage_since + _SKEW:
         return state, ()

@@ -93,7 +93,7 @@ def _step(state: State, event: Event, now: float, policy: Policy) -> Answer:
         case Probed():
             return doubt.on_probed(state, event, now, policy)
         case CandleSeen():
-            return doubt.on_candle(state, event, now)
+            return doubt.on_candle(state, event, now, policy)
         case BrokerChecked():
             return doubt.on_checked(state, event, now, policy)
         case _ if not ticking.current(state, event.generation):

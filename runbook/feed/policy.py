@@ -33,7 +33,10 @@ class Policy:
     disagree_steps: float = 0.15
 
     # one instrument that is silent among others that are not
-    late_phi: float = 20.0
+    late_phi: float = 18.0
+    late_longest: float = 1.5  # ... and so many times the longest gap of late: ticks come in bursts, not by a clock
+    late_longest_max: float = 42.0
+    longest_memory: float = 1800.0
     late_floor: float = 5.0
     late_min_rate: float = 0.5  # ticks a second; below it silence is everyday
 
@@ -82,7 +85,7 @@ class Policy:
     seed: int = 0  # of the jitter; two desks on one server should not share it
 
     # runbook itself
-    pause_after: float = 10.0  # no evaluation for this long: runbook was stopped, not the feed
+    pause_after: float = 3.0  # no evaluation for this long: runbook was stopped, not the feed
 
     def __post_init__(self) -> None:
         if not 0 < self.warn_after < self.fallback_after:

@@ -148,7 +148,7 @@ def _good(state: State, at: float, policy: Policy, *, moved: bool) -> tuple[Stat
     if rest.trusted:
         return replace(state, rest=replace(rest, fault=None)), None
     moves = rest.moves + moved
-    if moves < policy.moves_to_trust:
+    if moves < policy.moves_to_trust or rest.outdated:
         return replace(state, rest=replace(rest, moves=moves)), None
     return replace(state, rest=replace(rest, trusted=True, frozen=False, moves=0, fault=None)), Cause.REST_BACK
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from runbook.feed.grade import grade
+from runbook.feed.policy import Policy
 from runbook.feed.state import State, source
 from runbook.feed.table import Mode
 from runbook.feed.ticking import current, is_replay
 from runbook.market import Instrument, Source, Tick
 
+_USUAL = Policy()
 Wall = Callable[[float], datetime]  # from seconds of `Clock.monotonic` to an aware instant
 
 
@@ -79,15 +82,15 @@ def of_ticks(
     return tuple(prices)
 
 
-def of_poll(state: State, at: float, wall: Wall) -> tuple[Price, ...]:
+def of_poll(state: State, at: float, wall: Wall, policy: Policy = _USUAL) -> tuple[Price, ...]:
     """The prices of the poll that was received at `at` and is in `state`; none unless REST is trusted."""
     if source(state) is not Source.REST_POLLING:
         return ()
-    found = (of_instrument(state, i, wall) for i in state.watched if state.quotes[i].at == at)
+    found = (of_instrument(state, i, wall, policy) for i in state.watched if state.quotes[i].at == at)
     return tuple(price for price in found if price is not None)
 
 
-def of_instrument(state: State, instrument: Instrument, wall: Wall) -> Price | None:
+def of_instrument(state: State, instrument: Instrument, wall: Wall, policy: Policy = _USUAL) -> Price | None:
     """The newest price of the trusted side, or None; its age is the caller's to judge.
 
     Never a tick of an earlier connection, nor a quote of before this polling or of before a poll that failed.
@@ -108,5 +111,6 @@ def of_instrument(state: State, instrument: Instrument, wall: Wall) -> Price | N
             return None
         received, quote = wall(quoted.at), quoted.quote
         changed = received if quoted.changed_at is None else wall(quoted.changed_at)
-        return Price(instrument, quote.ltp, where, received, changed, volume=quote.volume)
+        found = str(grade(state, instrument, quoted.at, policy))
+        return Price(instrument, quote.ltp, where, received, changed, grade=found, volume=quote.volume)
     return None

@@ -117,17 +117,22 @@ class Rest:
     failures: int = 0
     failing_since: float = 0.0
     moves: int = 0  # moving reads since trust was lost
+    outdated: bool = False  # its newest candle is old: quotes that move prove nothing until a new one comes
     fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often an instrument ticks: `ticks` and `time` (seconds) fade with age. `count` and `at` are where it stood last."""
+    """How often an instrument ticks: `ticks` and `time` (seconds) fade with age. `count` and `at` are where it stood last.
+
+    `longest` is the longest gap that ended well, in seconds; it fades too, more slowly.
+    """
 
     count: int = 0
     at: float | None = None
     ticks: float = 0.0
     time: float = 0.0
+    longest: float = 0.0
 
 
 class Purpose(StrEnum):
@@ -255,6 +260,9 @@ class State:
     checked: Checked = field(default_factory=Checked)
     candle: Candle | None = None
     candle_asked: float | None = None
+    candles_prompt: bool = (
+        False  # while ticks flowed the newest candle was a fresh one: an old one means something here
+    )
     late: Mapping[Instrument, Late] = field(default_factory=dict)
     garbled: int = 0  # frames that are no ticks, since the last tick
     garbled_at: float | None = None

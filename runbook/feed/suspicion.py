@@ -41,7 +41,8 @@ def _learned(rate: Rate, count: int, now: float, policy: Policy) -> Rate:
     if gap > (policy.warn_after if limit is None else max(limit, policy.late_floor)):
         return replace(rate, count=count, at=now)
     keep = math.exp(-gap / policy.rate_memory)
-    return Rate(count, now, rate.ticks * keep + (count - rate.count), rate.time * keep + gap)
+    longest = max(gap, rate.longest * math.exp(-gap / policy.longest_memory))
+    return Rate(count, now, rate.ticks * keep + (count - rate.count), rate.time * keep + gap, longest)
 
 
 def per_second(rate: Rate | None, policy: Policy) -> float | None:
@@ -54,9 +55,11 @@ def per_second(rate: Rate | None, policy: Policy) -> float | None:
 def late_after(rate: Rate | None, policy: Policy) -> float | None:
     """Seconds after which one instrument is late; None for one that is too slow or too new to tell."""
     known = per_second(rate, policy)
-    if known is None or known < policy.late_min_rate:
+    if rate is None or known is None or known < policy.late_min_rate:
         return None
-    return max(policy.late_floor, policy.late_phi * _LN10 / known)
+    by_chance = policy.late_phi * _LN10 / known
+    bursty = min(policy.late_longest * rate.longest, policy.late_longest_max)
+    return max(policy.late_floor, by_chance, bursty)
 
 
 def patience(state: State, policy: Policy) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runbook.feed import polling
-from runbook.feed.actions import Action, Note
+from runbook.feed.actions import Action, Note, SymbolTurned
 from runbook.feed.incident import move
 from runbook.feed.policy import Policy
 from runbook.feed.state import Fault, State, account, silence
@@ -82,13 +82,18 @@ def to_live(state: State, cause: Cause, now: float, reason: str) -> Answer:
 
 def off(state: State, now: float, cause: Cause, reason: str) -> Answer:
     """Nothing is promised any more, or runbook stops."""
+    over = tuple(
+        SymbolTurned(i, now, over=True, reason=f"{reason}; {i.symbol} had not come back", ended=True)
+        for i, gone in state.late.items()
+        if gone.confirmed
+    )
     state = replace(state, probing=None, late={})
     if state.mode is Mode.OFF:
-        return state, ()
+        return state, over
     state = replace(account(state, now), longest_gap=max(state.longest_gap, silence(state, now)))
     state, stopped = polling.end(state)
     state, moved = move(state, cause, now, reason)
-    return state, (*stopped, *moved)
+    return state, (*over, *stopped, *moved)
 
 
 def noted(answer: Answer, said: str) -> Answer:

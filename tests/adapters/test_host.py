@@ -10,11 +10,11 @@ import pytest
 
 from runbook import host
 from runbook.adapters.host import Host
-from runbook.clock import host_monotonic
 from runbook.fault import Unfit
 from runbook.feed.verdict import Health
 from runbook.host import Command, HostSeen, Look, Ran, commands
 from runbook.redact import Redactor, careful
+from tests.fakes import until
 
 KEY = "c0ffee" * 10 + "beef"
 SS = """\
@@ -119,12 +119,17 @@ def test_a_command_that_hangs_is_killed_with_all_it_started(tools: Path, tmp_pat
         tools, "ss",
         f"child = os.fork()\nif child: pathlib.Path({str(noted)!r}).write_text(str(child))\nthreading.Event().wait(60)",
     )  # fmt: skip
-    began = host_monotonic()
-    ran = Host().run(Command("listening", ("ss", "-Hltnp")), seconds=2.0)
-    assert ran.fault == "`ss` did not end within 2 s"
-    assert host_monotonic() - began < 10
+    ran = Host().run(Command("listening", ("ss", "-Hltnp")), seconds=6.0)
+    assert ran.fault == "`ss` did not end within 6 s"
     stat = Path(f"/proc/{noted.read_text()}/stat")
-    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+    def gone() -> bool:
+        try:
+            return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return True
+
+    until(gone, "what it started has ended too")
 
 
 def test_an_answer_without_end_is_cut(tools: Path):

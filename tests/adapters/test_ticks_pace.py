@@ -127,6 +127,19 @@ def test_who_is_in_a_hurry_gets_what_waits_at_once_and_each_tick_as_it_comes(
         assert isinstance(heard.get(timeout=5), kind)
 
 
+def test_who_is_in_a_hurry_gets_what_comes_within_its_short_lull_together(
+    server: StreamReplay, teller: Teller, make: Callable[..., OpenAlgoStream], heard: Heard
+) -> None:
+    stream = make(server.url, Patience(lull=600.0, hurry=1.5, ping_every=600.0))
+    stream.hurry(True)
+    flowing(stream, teller, heard)
+    for n in range(20):
+        teller.say.put(market_data(26001.0 + n))
+    got = heard.get(timeout=5)
+    assert isinstance(got, Ticks)
+    assert [t.ltp for t in got.ticks] == [26001.0 + n for n in range(20)]
+
+
 def test_an_answer_is_read_at_once_in_the_middle_of_a_lull(
     server: StreamReplay, teller: Teller, make: Callable[..., OpenAlgoStream], heard: Heard
 ) -> None:

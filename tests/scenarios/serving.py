@@ -26,7 +26,7 @@ from runbook.simulator import Simulator
 
 PASSWORD, TOKEN = "sink-password-0815", "sink-token-4711"
 _HANGS = "import threading\n\n\ndef step(ctx):\n    threading.Event().wait()\n"
-QUICK_FEED = "feed: {warn_after: 3s, fallback_after: 6s}\n"
+QUICK_FEED = "feed: {warn_after: 3s, fallback_after: 6s, stay_away: 2s}\n"
 HANGING_JOB = 'jobs: [{name: hangs, run: "jobs.hangs:step", at: [open], timeout: 600s}]\n'
 
 

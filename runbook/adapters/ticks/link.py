@@ -47,8 +47,8 @@ _log = logging.getLogger(__name__)
 class Patience:
     """How long a connection waits, in seconds of the host; `lull` is in seconds of the clock.
 
-    A wake-up costs more than what is read in it. So after a read the next one comes `lull` later, unless someone is in a
-    hurry or an answer is due: a tick after a silence is read at once, a stream of them in batches.
+    A wake-up costs more than what is read in it. So after a read the next one comes `lull` later, or `hurry` later where
+    someone is in one, unless an answer is due: a tick after a silence is read at once, a stream of them in batches.
     """
 
     connect: float = 5.0  # for TCP, and once more for TLS and the handshake together
@@ -58,6 +58,7 @@ class Patience:
     frame: float = 5.0  # a message that has begun must end
     close: float = 1.5  # twice: for the listener to return, and for the reader to end
     lull: float = 0.05
+    hurry: float = 0.002  # of the host: at a thousand ticks a second a third of the CPU of none at all
 
 
 class _Gone(Exception):
@@ -100,7 +101,8 @@ class Link:
         self._frames = Frames(MAX_FRAME)
         self._frame_by = 0.0  # when the message that is unfinished must be complete
         self._full = False  # the last read was not all there is
-        self._rest_until = 0.0  # when ticks may be looked for again, by the host
+        self._rest_until = 0.0  # when ticks may be looked for again, by the host ...
+        self._read_at = 0.0  # ... and when the latest were read
         self._ended = False  # the other side has sent its last byte
         self._woken, self._waker = socket.socketpair()
         self._wake_lock = threading.Lock()
@@ -171,7 +173,13 @@ class Link:
 
     def _open(self) -> websocket.WebSocket:
         """A connected WebSocket; raises _Gone with what went wrong."""
-        guard = threading.Timer(self._patience.connect, self._cut)  # no time-out of a socket knows a dripping handshake
+        cut = threading.Event()
+
+        def give_up() -> None:
+            cut.set()
+            self._cut()
+
+        guard = threading.Timer(self._patience.connect, give_up)  # no time-out of a socket knows a dripping handshake
         guard.daemon = True
         try:
             # Our own socket: the library's would take a proxy from the environment, and could not be interrupted.
@@ -198,6 +206,8 @@ class Link:
         finally:
             guard.cancel()
             self._connecting = False
+        if cut.is_set():  # in the very instant in which the handshake ended
+            raise _Gone(self._no_connection(TimeoutError()))
         ws.settimeout(0)  # its handshake has read not one byte too many: from here on the reading is ours
         return ws
 
@@ -253,8 +263,9 @@ class Link:
                 wait = min(wait, self._frame_by - asked)
             # What is due is looked for at once; only ticks can wait.
             due = unfinished is not None or pong_left is not None or self._reply_by is not None
-            if asked < self._rest_until and not (due or self._full or self._hurried):
-                woke = notes.poll(max(0.0, min(wait, self._rest_until - asked)) * 1000 + 1)
+            rest_until = min(self._rest_until, self._read_at + patience.hurry) if self._hurried else self._rest_until
+            if asked < rest_until and not (due or self._full):
+                woke = notes.poll(max(0.0, min(wait, rest_until - asked)) * 1000 + 1)
             else:  # TLS holds bytes that poll cannot see
                 woke = all_of_it.poll(0 if self._full else max(0.0, wait) * 1000 + 1)
             ready = {fd for fd, _ in woke} | ({link} if self._full else set())
@@ -355,7 +366,8 @@ class Link:
         if ticks:
             batch = Ticks(self._generation, tuple(ticks), at)
             ticks.clear()
-            self._rest_until = host_monotonic() + self._clock.real(self._patience.lull)
+            self._read_at = host_monotonic()
+            self._rest_until = self._read_at + self._clock.real(self._patience.lull)
             self._emit(batch)
 
     def _goodbye(self, payload: bytes) -> _Gone:

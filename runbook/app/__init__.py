@@ -1,0 +1,80 @@
+"""The composition root: the only importer of doors.
+
+site     what a site holds: configuration, ledger, calendar, files
+doors    OpenAlgo, the channels, the bot, the host
+daemon   the daemon, put together
+library  the feed without a daemon, for a bot's own process
+"""
+
+from runbook.app.daemon import Daemon, Hooks
+from runbook.app.doors import (
+    bot_watch,
+    bundle_target,
+    follow_sources,
+    gateway,
+    host,
+    knock,
+    locked,
+    log_tail,
+    notifier,
+    pulse_file,
+    stream,
+    write_bundle,
+)
+from runbook.app.library import open_feed
+from runbook.app.site import (
+    CONFIG,
+    almanac,
+    calendar_faults,
+    calendar_files,
+    channel_faults,
+    day_facts,
+    load_config,
+    need_secrets,
+    open_record,
+    open_store,
+    overlay,
+    policy_of,
+    prepare,
+    read_bot_trades,
+    recorded_sessions,
+    recorded_ticks,
+    warnings,
+    year_list,
+)
+
+__all__ = [
+    "CONFIG",
+    "Daemon",
+    "Hooks",
+    "almanac",
+    "bot_watch",
+    "bundle_target",
+    "calendar_faults",
+    "calendar_files",
+    "channel_faults",
+    "day_facts",
+    "follow_sources",
+    "gateway",
+    "host",
+    "knock",
+    "load_config",
+    "locked",
+    "log_tail",
+    "need_secrets",
+    "notifier",
+    "open_feed",
+    "open_record",
+    "open_store",
+    "overlay",
+    "policy_of",
+    "prepare",
+    "pulse_file",
+    "read_bot_trades",
+    "recorded_sessions",
+    "recorded_ticks",
+    "stream",
+    "warnings",
+    "write_bundle",
+    "year_list",
+]

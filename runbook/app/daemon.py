@@ -1,0 +1,318 @@
+"""The daemon, put together. What starts last stops first."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook.almanac import Almanac, Why, quieted
+from runbook.app import doors, site
+from runbook.budget import Budget
+from runbook.clock import Clock, SystemClock
+from runbook.config import Config
+from runbook.errors import CalendarError, ConfigError, RunbookError
+from runbook.feed.policy import Policy
+from runbook.feed.table import Mode
+from runbook.market import Instrument
+from runbook.ports import TickStream
+from runbook.session import Session
+
+if TYPE_CHECKING:
+    from runbook.adapters.openalgo import OpenAlgo
+    from runbook.adapters.relay import Relay
+    from runbook.desk import TheDesk
+    from runbook.engine import CalendarNews, Engine, FeedNews, FeedTotals
+    from runbook.follower import Follower
+    from runbook.monitor import Monitor
+    from runbook.outbox import Row
+    from runbook.report import Report
+    from runbook.run import Run
+    from runbook.teller import Teller
+    from runbook.vigil import Vigil
+
+log = logging.getLogger(__name__)
+
+_POSITIONS_WITHIN = 10.0  # real seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a caller may listen to or replace; a rehearsal does, `serve` does not."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    policy: Callable[[Policy], Policy] = lambda policy: policy
+    say: Callable[[str], None] = logging.getLogger("runbook.feed").info
+    on_run: Callable[[Run], None] = lambda _run: None
+    on_sent: Callable[[Row], None] = lambda _row: None
+    calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
+    log: Path | None = None  # the file this process logs to, so that others can name it
+
+
+class Daemon:
+    """Scheduler, feed and ledger of one site. `start` and `stop` mirror each other; stopping never stops half-way."""
+
+    def __init__(self, config: Config, hooks: Hooks | None = None) -> None:
+        from runbook.adapters.lock import DatabaseLock
+        from runbook.job import load
+
+        site.need_secrets(config)
+        self._config = config
+        self._hooks = hooks or Hooks()
+        self.clock = self._hooks.clock
+        self.lock = DatabaseLock(config.database_path)
+        self.store = site.open_store(config)
+        self.almanac = site.almanac(config, self.store)
+        self._steps = {job.name: load(job.run, config.site) for job in config.jobs}
+        self._gateway: OpenAlgo | None = None
+        self._relay: Relay | None = None
+        self._calendar_news: CalendarNews | None = None
+        self.engine: Engine
+        self.monitor: Monitor
+        self.follower: Follower
+        self.teller: Teller
+        self.desk: TheDesk
+        self.vigil: Vigil
+
+    def start(self, *, run: bool = True) -> None:
+        """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
+
+        `run=False` puts everything together without starting the engine: for one job by hand.
+        """
+        now = self.clock.now()
+        self.lock.take(f"pid {os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M:%S} UTC")
+        try:
+            self.store.migrate()
+            self._calendar(now)
+            with self.store.write() as books:
+                books.desk.keep_config(self._config.hash, self._config.merged(), now)
+            self._compose()
+            if run:
+                self._open_relay()
+                self.engine.start(holder_is_dead=True)  # we hold the lock: whoever is in the lease is gone
+                if self._calendar_news is not None:  # good news too: it ends the alert of an earlier start
+                    self.engine.post(self._calendar_news)
+                self.almanac.calendar()
+                self.follower.start()
+                self.vigil.start()
+                gc.collect()
+                gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, in the reverse order; each part is stopped even when another fails to."""
+        parts: list[tuple[str, Callable[[], object]]] = [
+            ("vigil", self.vigil.stop),
+            ("follower", self.follower.stop),
+            ("feed", self.monitor.stop),
+            ("engine", self.engine.stop),
+            ("relay", lambda: self._relay.stop() if self._relay else None),
+            ("gateway", lambda: self._gateway.close() if self._gateway else None),
+            ("database", self.store.close),
+            ("pulse", doors.pulse_file(self._config).remove),
+            ("lock", self.lock.release),
+        ]
+        for name, end in parts:
+            try:
+                end()
+            except Exception:
+                log.exception("stopping the %s failed; the rest is stopped", name)
+
+    def _calendar(self, now: datetime) -> None:
+        if self._hooks.calendar is not None:
+            self._hooks.calendar(self.almanac)
+            return
+        from runbook.engine import CalendarNews
+
+        try:
+            for warning in self.almanac.refresh(now):
+                log.info("calendar: %s", warning)
+            self._calendar_news = CalendarNews(Why.START)
+        except (CalendarError, ConfigError) as exc:
+            try:
+                self.almanac.calendar()
+            except CalendarError:
+                raise exc from None
+            # A watch on yesterday's table is better than none; the alert says what is wrong with today's.
+            self._calendar_news = CalendarNews(Why.START, str(exc), exc.hint or "")
+            log.error("calendar: %s; the last good table is used%s", exc, f" ({exc.hint})" if exc.hint else "")
+
+    def _compose(self) -> None:
+        from runbook.adapters.recorder import Recorder, tidy_aside
+        from runbook.adapters.scheduler import AlarmClock
+        from runbook.desk import TheDesk, Tools
+        from runbook.engine import Engine, Parts
+        from runbook.follow import homes
+        from runbook.follower import Follower
+        from runbook.monitor import FeedParts, Monitor
+        from runbook.teller import Teller, Voice
+
+        config, clock, settings = self._config, self.clock, self._config.settings
+        folder = config.database_path.parent
+        self._gateway = doors.gateway(config, clock)
+        ticks = doors.stream(config, clock, orders="orders" in settings.feed.follow)
+        self._relay = relay = self._make_relay(ticks)
+        calendar = self.almanac.calendar()
+        channels = tuple(config.secrets.channels)
+        self.teller = Teller(self.store, doors.notifier(config), channels, clock, self._hooks.on_sent)
+        policy = self._hooks.policy(site.policy_of(config))
+        self.monitor = Monitor(
+            FeedParts(
+                clock, ticks, self._gateway, policy,
+                lambda session: Recorder(folder / "ticks", session.date), self._post,
+                settings.mode, self._hooks.say, self._quiet,
+                lambda session: tidy_aside(folder / "ticks", session.date, settings.ticks.keep_sessions),
+                publish=relay.publish if relay else lambda _prices: None,
+                listened=lambda: relay is not None and bool(relay.clients),
+                publish_status=relay.publish_status if relay else lambda _status: None,
+            )
+        )  # fmt: skip
+        self.follower = Follower(
+            clock, self.monitor.view, self.monitor.follow, homes(settings.symbols),
+            doors.follow_sources(config, self._gateway, self.monitor.spent),
+        )  # fmt: skip
+        self.desk = TheDesk(
+            Tools(
+                clock, self._gateway, self.monitor, lambda: doors.stream(config, clock), settings.symbols, settings.mode,
+                settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
+                lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
+            )
+        )  # fmt: skip
+        self.engine = Engine(
+            Parts(
+                clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
+                Voice(channels, calendar.zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
+                f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
+                self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
+            )
+        )  # fmt: skip
+
+        self.vigil = self._vigil(policy)
+
+    def _vigil(self, policy: Policy) -> Vigil:
+        from runbook.vigil import Vigil, VigilParts
+
+        config, watch = self._config, doors.bot_watch(self._config, self.clock)
+        return Vigil(
+            VigilParts(
+                self.clock, self.monitor, policy, doors.pulse_file(config).write, watch.look if watch.declared else None,
+                self.almanac.calendar, self.engine.post, config.settings.mode, config.settings.rest.max_per_hour,
+                os.getpid(), str(self._hooks.log.resolve()) if self._hooks.log else None,
+            )
+        )  # fmt: skip
+
+    # -- the relay ---------------------------------------------------------------------------------------------------
+
+    def _make_relay(self, ticks: TickStream) -> Relay | None:
+        """The relay for the bot, where one is configured; it does not listen yet."""
+        from runbook.adapters.relay import Relay
+        from runbook.monitor import MOST_WATCHED
+
+        address, key = self._config.settings.feed.relay, self._config.secrets.api_key
+        if address is None or key is None:
+            return None
+        return Relay(
+            address, key, self.clock, lambda: self.monitor.view().state,
+            wanted=lambda new: self.monitor.follow(new, "a client of the relay asks for it"),
+            on_clients=lambda count: ticks.hurry(count > 0), most_symbols=MOST_WATCHED,
+        )  # fmt: skip
+
+    def _open_relay(self) -> None:
+        """Begin to serve the bot; a watch without its relay is better than none, and says so."""
+        if self._relay is None:
+            return
+        try:
+            self._relay.start()
+        except RunbookError as exc:
+            log.error("%s; runbook goes on without it%s", exc, f" ({exc.hint})" if exc.hint else "")
+            self._relay = None
+        else:
+            log.info("the relay serves the bot at ws://%s:%d", self._relay.host, self._relay.port)
+
+    # -- what parts ask of each other ------------------------------------------------------------------------------
+
+    def _post(self, news: FeedNews | FeedTotals) -> None:
+        from runbook.engine import FeedNews
+
+        self.vigil.hear(news)
+        if isinstance(news, FeedNews) and news.change.now == Mode.SUSPECT:
+            # An alarm may follow within half a minute and is to name what is open; the feed's thread must not wait for it.
+            threading.Thread(target=self._look_at_positions, name="positions", daemon=True).start()
+        self.engine.post(news)
+
+    def _look_at_positions(self) -> None:
+        session = self.monitor.view().session
+        if session is None:
+            return
+        try:
+            self.desk.look_at_positions(session, Budget(_POSITIONS_WITHIN))
+        except RunbookError as exc:
+            log.warning("open positions: %s", exc)
+
+    def _quiet(self, now: datetime, watched: Sequence[Instrument]) -> frozenset[Instrument]:
+        return quieted(self.monitor.view().session, now, watched)
+
+    def _state(self) -> Mapping[str, Any]:
+        from runbook.feed.view import view
+
+        watching = self.monitor.view()
+        feed: dict[str, Any] = {"running": watching.running, "mode": str(watching.mode)}
+        if watching.state is not None:
+            seen = view(watching.state, watching.at)
+            feed |= {
+                "source": str(seen.source) if seen.source else None, "mode_for": round(seen.mode_for, 1),
+                "link": str(seen.link), "subscribed": watching.state.link.subscribed_at is not None,
+                "fault": seen.link_fault.reason if seen.link_fault else None,
+                "symbols": {
+                    v.instrument.symbol: {"ws": v.ws_ltp, "ws_age": v.ws_age and round(v.ws_age, 1), "rest": v.rest_ltp,
+                                          "rest_age": v.rest_age and round(v.rest_age, 1)}
+                    for v in seen.instruments
+                },
+            }  # fmt: skip
+        said: dict[str, Any] = {
+            "feed": feed,
+            "config": self._config.hash,
+            "channels": list(self._config.secrets.channels),
+        }
+        if self._config.settings.feed.relay is not None:
+            said["relay"] = {"clients": self._relay.clients} if self._relay else None  # None: it could not listen
+        if (bot := self.vigil.judged) is not None:
+            said["bot"] = {"health": str(bot.health), "reason": bot.reason, "action": bot.action}
+        return said
+
+    def _report(self, session: Session) -> Report:
+        from runbook.report import build
+
+        calendar = self.almanac.calendar()
+        facts = site.day_facts(self.store, calendar, session.date)
+        return build(
+            facts, calendar, self.clock.now(), self._config.jobs, self._config.settings.mode, self._config.hash
+        )
+
+    def _keep_report(self, report: Report) -> str:
+        from runbook.report import render_markdown, to_json
+
+        folder = self._config.database_path.parent / "reports"
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, text in ((".md", render_markdown(report)), (".json", json.dumps(to_json(report), indent=1) + "\n")):
+            target = folder / f"{report.date}{suffix}"
+            draft = target.with_suffix(suffix + ".new")
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(target)  # a reader sees the old report or the new one, never half of one
+        return f"reports/{report.date}.md"
+
+    def _open_alerts(self) -> list[str]:
+        with self.store.read() as books:
+            held = books.alerts.unresolved()
+        # READY is said because the broker is verified; that alert ends with the same run.
+        return [alert.title for alert in held if alert.rule != "broker.not_verified"]

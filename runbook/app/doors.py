@@ -1,0 +1,121 @@
+"""Doors to the world: OpenAlgo, the channels, the bot, the host."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbook.app import site
+from runbook.clock import Clock
+from runbook.config import Config
+from runbook.ports import Notifier, TickStream
+
+if TYPE_CHECKING:
+    from runbook.adapters.botwatch import BotWatch
+    from runbook.adapters.host import Host
+    from runbook.adapters.openalgo import OpenAlgo
+    from runbook.adapters.pulsefile import PulseFile
+    from runbook.doctor import Knock
+    from runbook.follower import Sources
+
+log = logging.getLogger(__name__)
+
+
+def gateway(config: Config, clock: Clock, *, read_timeout: float = 8.0) -> OpenAlgo:
+    from runbook.adapters.openalgo import OpenAlgo
+
+    assert config.secrets.api_key is not None  # need_secrets was asked before
+    return OpenAlgo(config.settings.openalgo.url, config.secrets.api_key, clock, read_timeout=read_timeout)
+
+
+def stream(config: Config, clock: Clock, *, orders: bool = False, often: bool = False) -> TickStream:
+    """A stream of its own; `often` pings so that a look of a few seconds can say whether pings are answered."""
+    from runbook.adapters.ticks import OpenAlgoStream, Patience
+
+    assert config.secrets.api_key is not None
+    patience = Patience(connect=3.0, reply=6.0, ping_every=1.5, pong_within=2.0) if often else Patience()
+    return OpenAlgoStream(config.stream_url, config.secrets.api_key, clock, patience, orders=orders)
+
+
+def knock(url: str) -> Knock:
+    """A bare TCP connection to the address, closed again."""
+    from runbook.adapters.knock import knock
+
+    return knock(url)
+
+
+def bot_watch(config: Config, clock: Clock) -> BotWatch:
+    """The eye on the bot; its `declared` says whether there is anything to look at."""
+    from runbook.adapters.botwatch import BotWatch
+
+    bot = config.settings.bot
+    return BotWatch(clock, config.site, ticks=bot.ticks, heartbeat=bot.heartbeat, log=bot.log)
+
+
+def pulse_file(config: Config) -> PulseFile:
+    """The daemon's second-by-second word, beside the database."""
+    from runbook.adapters.pulsefile import PulseFile
+
+    return PulseFile(config.database_path)
+
+
+def host(where: str) -> Host:
+    """Commands on this host ("") or on another through ssh, of the allow-list only."""
+    from runbook.adapters.host import Host
+
+    return Host(where)
+
+
+def bundle_target(file: Path) -> None:
+    """Refuse a bundle that could not be written."""
+    from runbook.adapters.bundle import free
+
+    free(file)
+
+
+def write_bundle(file: Path, texts: Mapping[str, str], now: datetime) -> None:
+    from runbook.adapters.bundle import pack
+
+    pack(file, texts, now)
+
+
+def log_tail(file: Path, lines: int) -> str:
+    from runbook.adapters.bundle import tail
+
+    return tail(file, lines)
+
+
+def locked(config: Config) -> bool:
+    """True when some process holds the daemon's lock on this database now."""
+    from runbook.adapters.lock import DatabaseLock
+
+    return DatabaseLock(config.database_path).held()
+
+
+def notifier(config: Config) -> Notifier:
+    from runbook.adapters.notify import ChildNotifier
+
+    return ChildNotifier(config.secrets.channels)
+
+
+def follow_sources(config: Config, openalgo: OpenAlgo, spent: Callable[[], None]) -> Sources:
+    """What of the bot is followed, as `feed.follow` and `bot:` say."""
+    from runbook.adapters.botfiles import bot_log, traded
+    from runbook.follower import Sources
+
+    bot, wanted = config.settings.bot, config.settings.feed.follow
+    made = Sources()
+    if "orders" in wanted:
+        made = replace(made, orders=lambda budget: openalgo.orders(budget)[1], spent=spent)
+    if "bot" in wanted and bot.log is not None:
+        tail = bot_log(bot.log, config.site)
+        made = replace(made, lines=tail.lines, skip=tail.skip, fault=lambda: tail.fault, close=tail.close)
+    if "bot" in wanted and bot.trades is not None:
+        made = replace(
+            made, trades=traded(bot.trades.files, config.site, lambda day: site.read_bot_trades(config, day))
+        )
+    return made
