@@ -501,7 +501,7 @@ def test_six_attempts_in_ten_minutes_are_the_limit_and_the_limit_is_told_once() 
     assert sum("did not help" in text for text in world.notes()) == 1
 
 
-@pytest.mark.parametrize("policy", [Policy(), replace(GUIDE, stay_away=75.0)])
+@pytest.mark.parametrize("policy", [GUIDE, Policy(), replace(GUIDE, stay_away=75.0)])
 def test_attempts_are_spread_so_that_none_waits_for_ten_minutes(policy: Policy) -> None:
     world = on_air(policy=policy)
     world.stream = "mute"

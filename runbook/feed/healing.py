@@ -41,7 +41,7 @@ def on_connected(state: State, now: float, policy: Policy) -> State:
     for a bot that waits longer than we were away. Where REST has no price either it is kept: it is all there is.
     """
     cure, wait = Cure.SUBSCRIBE, _patience(state.link, now, policy)
-    if state.link.reopened and state.rest.trusted:
+    if _yields(state, policy):
         cure, wait = Cure.REOPEN, max(policy.look_again, gap_limit(state, policy))
     link = replace(state.link, state=LinkState.UP, since=now, down_since=None, fault=None, cure=cure, due=now + wait)
     return replace(state, link=link)
@@ -124,7 +124,7 @@ def heal(state: State, now: float, policy: Policy) -> tuple[State, tuple[Action,
         return replace(state, counts=counts), (connect,)
     if link.cure is Cure.REOPEN:
         why, away = "still silent after subscribing again", policy.stay_away
-        if link.reopened and state.rest.trusted:
+        if _yields(state, policy):
             why, away = "as silent as before it was opened again", 2 * away
         # down, but by our own hand: no fault of the other side is noted
         link = replace(
@@ -157,6 +157,11 @@ def _subscribe(state: State, now: float, policy: Policy) -> tuple[State, tuple[A
     counts = replace(state.counts, resubscribes=state.counts.resubscribes + 1)
     state = replace(state, link=replace(link, due=now + wait), counts=counts)
     return state, (Resubscribe("no ticks on the open socket", authenticate=authenticate),)
+
+
+def _yields(state: State, policy: Policy) -> bool:
+    """True when an absence did not help, and a longer one costs little: REST has prices, and there may be a bot to wait for."""
+    return state.link.reopened > 0 and state.rest.trusted and policy.stay_away > policy.look_again
 
 
 def garbled(state: State) -> bool:
