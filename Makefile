@@ -24,7 +24,7 @@ rehearse: $(READY)  ## one short trading day on loopback: the feed goes mute, pr
 	$(VENV)/bin/runbook rehearse
 
 test: $(READY)   ## the whole suite, at most five minutes on two cores
-	$(PY) -m pytest -n 2 --dist loadfile -m "not soak"
+	$(PY) -m pytest -n 3 --dist loadfile -m "not soak"
 
 check: $(READY)  ## form, lint, types, walls
 	$(PY) -m ruff format --check .

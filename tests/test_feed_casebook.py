@@ -18,7 +18,7 @@ from tests.feed_world import FUTURE, NIFTY, OPTION, World
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_the_hop_that_is_named_is_the_one_that_broke(fault: Fault) -> None:
-    assert [told(fault, seed) for seed in range(6)] == [fault.hop] * 6
+    assert [told(fault, seed) for seed in range(4)] == [fault.hop] * 4
 
 
 def _after(seconds: float, **switches: object) -> Case:
