@@ -40,27 +40,6 @@ SBIN = Instrument("SBIN", "NSE")
 NOPE = Instrument("NOPE", "NSE")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StreamReplay]:
-    replay = StreamReplay()
-    yield replay
-    replay.close()
-
-
-@pytest.fixture
-def replay(server: StreamReplay) -> StreamReplay:
-    server.scripts.clear()
-    for q in (server.heard, server.ended):
-        while not q.empty():
-            q.get()
-    return server
-
-
-@pytest.fixture
-def ear() -> Ear:
-    return Ear()
-
-
 @pytest.fixture
 def make() -> Iterator[Callable[..., OpenAlgoStream]]:
     made: list[OpenAlgoStream] = []

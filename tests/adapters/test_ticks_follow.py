@@ -28,27 +28,6 @@ NOPE = Instrument("NOPE", "NSE")
 AUTH = ("authenticate", [auth_ok()])
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StreamReplay]:
-    replay = StreamReplay()
-    yield replay
-    replay.close()
-
-
-@pytest.fixture
-def replay(server: StreamReplay) -> StreamReplay:
-    server.scripts.clear()
-    for q in (server.heard, server.ended):
-        while not q.empty():
-            q.get()
-    return server
-
-
-@pytest.fixture
-def ear() -> Ear:
-    return Ear()
-
-
 @pytest.fixture
 def make() -> Iterator[Callable[..., OpenAlgoStream]]:
     made: list[OpenAlgoStream] = []

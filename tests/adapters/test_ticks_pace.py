@@ -22,13 +22,6 @@ NIFTY = Instrument("NIFTY", "NSE_INDEX")
 Heard = queue.Queue[StreamEvent]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StreamReplay]:
-    replay = StreamReplay()
-    yield replay
-    replay.close()
-
-
 @pytest.fixture
 def heard() -> Heard:
     return queue.Queue()
