@@ -131,6 +131,11 @@ class Simulator:
         """How many sockets are open."""
         return self._stream.clients
 
+    @property
+    def order_listeners(self) -> int:
+        """How many of them are told of orders."""
+        return self._stream.order_listeners
+
     def price(self, instrument: Instrument) -> float:
         """What the instrument costs now, as the stream says it."""
         return self.market.price_at(instrument, self.clock.now())

@@ -52,6 +52,11 @@ class Stream:
     def clients(self) -> int:
         return len(self._proxy.clients)
 
+    @property
+    def order_listeners(self) -> int:
+        """Clients that asked to be told of orders."""
+        return sum(client.orders for client in tuple(self._proxy.clients))
+
     # -- the door ----------------------------------------------------------------------------------------------------
 
     async def listen(self, port: int) -> None:

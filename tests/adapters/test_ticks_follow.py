@@ -20,6 +20,7 @@ from runbook.market import Instrument
 from runbook.simulator import Simulator
 from tests.adapters.ear import Ear
 from tests.adapters.replay import KEY, StreamReplay, ack, auth_ok, conversation, market_data
+from tests.fakes import until
 
 NIFTY = Instrument("NIFTY", "NSE_INDEX")
 BANK = Instrument("BANKNIFTY", "NSE_INDEX")
@@ -260,6 +261,7 @@ def test_the_simulator_tells_of_the_bots_orders(make: Callable[..., OpenAlgoStre
     with Simulator() as sim:
         make(sim.stream_url, key=sim.api_key, orders=True).connect(1, [NIFTY], ear.heard.put)
         ear.until(Subscribed)
+        until(lambda: sim.order_listeners, "the stream does not ask to be told of orders")
         ticket = {"symbol": "RELIANCE", "exchange": "NSE", "action": "BUY", "quantity": "1", "pricetype": "MARKET"}
         order = {"apikey": sim.api_key, "strategy": "bot", "product": "MIS", **ticket}
         assert requests.post(f"{sim.rest_url}/api/v1/placeorder", json=order, timeout=5).status_code == 200
