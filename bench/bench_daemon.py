@@ -24,10 +24,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from runbook.adapters.recorder import RecordedTicks  # noqa: E402
-from runbook.clock import host_monotonic  # noqa: E402
-from runbook.simulator import Simulator  # noqa: E402
-from tests.scenarios.serving import Serving, Site, wait_until  # noqa: E402
+from runbook.adapters.recorder import RecordedTicks  # noqa: E402 - this checkout's, and its tests' served day: see the path above
+from runbook.clock import host_monotonic  # noqa: E402 - as above
+from runbook.simulator import Simulator  # noqa: E402 - as above
+from tests.scenarios.serving import Serving, Site, wait_until  # noqa: E402 - as above
 
 GOAL, GOAL_RELAY = 3.0, 12.0
 SYMBOLS = ["NIFTY", "NIFTY:fut", "BANKNIFTY", "NSE:RELIANCE", "NSE:SBIN"]

@@ -56,7 +56,7 @@ class Null:
     def record_all(self, *_: object) -> bool:
         return True
 
-    def close(self, timeout: float = 5.0) -> bool:  # noqa: ARG002
+    def close(self, timeout: float = 5.0) -> bool:  # noqa: ARG002 - the form of a Keeper
         return True
 
 
@@ -70,7 +70,7 @@ def ours(url: str, number: int, kind: str) -> None:
     from runbook.session import Session
 
     if kind == "json":
-        dialogue._PLAIN = lambda _payload: None  # type: ignore[assignment]  # noqa: SLF001
+        dialogue._PLAIN = lambda _payload: None  # type: ignore[assignment]  # noqa: SLF001 - switched off, to show what it saves
     clock = SystemClock()
     stream = OpenAlgoStream(url, KEY, clock)
     stream.hurry(kind == "hurry")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from runbook.budget import Budget, BudgetSpent
 from runbook.clock import host_monotonic
@@ -31,18 +30,6 @@ def evidence_of(state: State, now: float) -> StreamEvidence:
     refused = ", ".join(i.symbol for i in link.refused)
     up = link.state is LinkState.UP
     return StreamEvidence(up, link.subscribed_at is not None, tick, fault, hint, live=True, refused=refused)
-
-
-def evidence_told(feed: Mapping[str, Any]) -> StreamEvidence | None:
-    """The same from what a live daemon left beside its lease; None when it watches nothing."""
-    if not feed.get("running") or feed.get("link") is None:
-        return None
-    ages = [(v["ws_age"], name, v["ws"]) for name, v in feed.get("symbols", {}).items() if v.get("ws_age") is not None]
-    tick = None
-    if ages and min(ages)[0] <= _FRESH:
-        age, name, price = min(ages)
-        tick = f"{name} {price:.2f}, {age:.1f} s before the daemon's last word"
-    return StreamEvidence(feed["link"] == "up", bool(feed.get("subscribed")), tick, feed.get("fault") or "", live=True)
 
 
 def probe(

@@ -68,17 +68,6 @@ class Ladder:
         return {"rungs": [rung.facts() for rung in self.rungs]}
 
 
-def render(ladder: Ladder) -> list[str]:
-    """The ladder for a terminal: one line to a rung, the fix below the broken one."""
-    marks = {Verdict.OK: "ok ", Verdict.BAD: "BAD", Verdict.ATTENTION: "!  ", Verdict.UNKNOWN: "?  "}
-    out = []
-    for rung in ladder.rungs:
-        out.append(f"  {marks[rung.verdict]}  {rung.name:<10} {rung.evidence}")
-        if rung.fix and rung.verdict is not Verdict.OK:
-            out.append(f"{'':18}-> {rung.fix}")
-    return out
-
-
 def climb(
     gateway: Gateway,
     declared: str,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
 from runbook.budget import Budget
@@ -23,8 +20,8 @@ from runbook.feed.state import LinkState, initial
 from runbook.job import Verdict
 from runbook.market import Instrument, Tick
 from runbook.ports import GatewayMode
-from runbook.probe import evidence_of, evidence_told, probe
-from runbook.verify import Ladder, Rung, StreamEvidence, climb, render
+from runbook.probe import evidence_of, probe
+from runbook.verify import Ladder, Rung, StreamEvidence, climb
 from tests.fakes import NIFTY, FakeGateway, FakeStream, quote
 
 FUTURE = Instrument("NIFTY24NOV26FUT", "NFO")
@@ -165,14 +162,6 @@ def test_where_no_tick_is_due_none_is_missed():
     assert made.rungs[5].evidence == "authenticated (the running feed)"
 
 
-def test_the_terminal_shows_the_fix_below_the_broken_rung_only():
-    lines = render(ladder(FakeGateway(faults={"ping": WrongKey()})))
-    assert lines[0].startswith("  ok   server")
-    assert lines[1].startswith("  BAD  key")
-    assert lines[2].strip().startswith("-> copy the key again")
-    assert [line[:6].strip() for line in lines[3:]] == ["?"] * 6
-
-
 def test_a_budget_that_is_used_up_breaks_a_rung_and_says_so():
     spent = Budget(20.0)
     spent.stop.set()
@@ -230,33 +219,6 @@ def test_the_running_feed_s_evidence_is_its_link_and_its_newest_tick():
         None,
         True,
     )
-
-
-@pytest.mark.parametrize(
-    ("told", "seen"),
-    [
-        ({}, None),
-        ({"running": False, "link": "up"}, None),
-        ({"running": True, "link": None}, None),
-        ({"running": True, "link": "down", "fault": "refused"}, (False, False, None, "refused")),
-        (
-            {"running": True, "link": "up", "subscribed": True, "symbols": {"NIFTY": {"ws": 26000.5, "ws_age": 0.4}}},
-            (True, True, "NIFTY 26000.50, 0.4 s before the daemon's last word", ""),
-        ),
-        (
-            {"running": True, "link": "up", "subscribed": True, "symbols": {"NIFTY": {"ws": 26000.5, "ws_age": 16.0}}},
-            (True, True, None, ""),
-        ),
-        ({"running": True, "link": "up", "symbols": {"NIFTY": {"ws": None, "ws_age": None}}}, (True, False, None, "")),
-    ],
-)  # fmt: skip
-def test_what_a_live_daemon_left_beside_its_lease_is_evidence_too(told: Mapping[str, Any], seen):
-    made = evidence_told(told)
-    if seen is None:
-        assert made is None
-    else:
-        assert made is not None
-        assert (made.authenticated, made.subscribed, made.tick, made.fault, made.live) == (*seen, True)
 
 
 def test_an_error_of_the_probe_s_maker_is_not_hidden():

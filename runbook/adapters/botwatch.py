@@ -97,8 +97,7 @@ class BotWatch:
             with closing(sqlite3.connect(uri, uri=True, timeout=0.2)) as held:
                 held.execute("PRAGMA query_only=ON")
                 # the newest row by its number: no walk over a table of millions
-                # (table and column are names of letters, digits and _ only: see `_TABLE`)
-                asked = f'SELECT "{column}", rowid FROM "{table}" ORDER BY rowid DESC LIMIT 1'  # noqa: S608
+                asked = f'SELECT "{column}", rowid FROM "{table}" ORDER BY rowid DESC LIMIT 1'  # noqa: S608 - names of letters, digits and _ only: see `_TABLE`
                 row = held.execute(asked).fetchone()
         except sqlite3.Error as exc:
             return Grown(fault=f"{table}.{column}: {exc}")

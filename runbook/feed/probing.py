@@ -10,7 +10,7 @@ from runbook.feed import polling
 from runbook.feed.actions import Action, ProbeCanaries
 from runbook.feed.events import Probed
 from runbook.feed.policy import Policy
-from runbook.feed.state import Checked, Fault, Probing, Purpose, State
+from runbook.feed.state import Fault, Probing, Purpose, State
 from runbook.market import Instrument, Quote
 
 _HOUR = 3600.0
@@ -38,11 +38,6 @@ def begin(state: State, now: float, policy: Policy, purpose: Purpose, targets: t
         return state
     counted = rounds if purpose is Purpose.CHECK else (*rounds, now)
     return replace(state, rounds=counted, probing=Probing(purpose, targets, now, now))
-
-
-def end(state: State) -> State:
-    """No question is open any more."""
-    return replace(state, probing=None)
 
 
 def targets(state: State) -> tuple[Instrument, ...]:
@@ -168,6 +163,3 @@ def contradictions(state: State, quotes: Mapping[Instrument, Quote], now: float,
         if apart > max(policy.disagree_steps, policy.disagree * quote.ltp):
             odd.append(f"{instrument.symbol} is {clock.tick.ltp:.10g} on the stream and {quote.ltp:.10g} over REST")
     return tuple(odd)
-
-
-__all__ = ["Checked", "Finding", "ask", "begin", "contradictions", "end", "on_probed", "restart", "targets"]

@@ -43,10 +43,10 @@ class NoKeeper:
     written = 0
     fault: str | None = None
 
-    def record(self, source: Source, value: Tick | Quote, received_at: datetime) -> bool:  # noqa: ARG002
+    def record(self, source: Source, value: Tick | Quote, received_at: datetime) -> bool:  # noqa: ARG002 - a Keeper's form
         return True
 
-    def close(self, timeout: float = 5.0) -> bool:  # noqa: ARG002
+    def close(self, timeout: float = 5.0) -> bool:  # noqa: ARG002 - likewise
         return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from websockets.asyncio.server import ServerConnection
 
@@ -29,6 +30,9 @@ class Client:
     authenticated: bool = False
     orders: bool = False
     modes: dict[Instrument, set[int]] = field(default_factory=dict)
+
+
+Handler = Callable[["Proxy", "Client", Mapping[str, object]], Frame]
 
 
 class Proxy:
@@ -65,7 +69,7 @@ class Proxy:
             return error("SERVER_ERROR", f"'{type(request).__name__}' object has no attribute 'get'")
         action = request.get("action") or request.get("type")
         self._server.note("WS", str(action))
-        handler = _ACTIONS.get(str(action))
+        handler = self._ACTIONS.get(str(action))
         if handler is None:
             return error("INVALID_ACTION", f"Invalid action: {action}")
         return handler(self, client, request)
@@ -236,20 +240,18 @@ class Proxy:
         action, says = ("subscribe", "Subscribed to") if on else ("unsubscribe", "Unsubscribed from")
         return _with_id(request, {"type": f"{action}_orders", "status": "success", "message": f"{says} order updates"})
 
-
-Handler = Callable[[Proxy, Client, Mapping[str, object]], Frame]
-_ACTIONS: Mapping[str, Handler] = {
-    "authenticate": Proxy._authenticate,  # noqa: SLF001 - the table belongs to the class
-    "auth": Proxy._authenticate,  # noqa: SLF001
-    "subscribe": Proxy._subscribe,  # noqa: SLF001
-    "unsubscribe": Proxy._unsubscribe,  # noqa: SLF001
-    "unsubscribe_all": Proxy._unsubscribe_all,  # noqa: SLF001
-    "ping": Proxy._pong,  # noqa: SLF001
-    "get_broker_info": Proxy._broker_info,  # noqa: SLF001
-    "get_supported_brokers": Proxy._brokers,  # noqa: SLF001
-    "subscribe_orders": Proxy._orders_on,  # noqa: SLF001
-    "unsubscribe_orders": Proxy._orders_off,  # noqa: SLF001
-}
+    _ACTIONS: ClassVar[Mapping[str, Handler]] = {
+        "authenticate": _authenticate,
+        "auth": _authenticate,
+        "subscribe": _subscribe,
+        "unsubscribe": _unsubscribe,
+        "unsubscribe_all": _unsubscribe_all,
+        "ping": _pong,
+        "get_broker_info": _broker_info,
+        "get_supported_brokers": _brokers,
+        "subscribe_orders": _orders_on,
+        "unsubscribe_orders": _orders_off,
+    }
 
 
 def _not_authenticated() -> Frame:

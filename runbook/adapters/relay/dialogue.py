@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 
 from runbook.adapters.relay.frames import (
     BROKERS,
@@ -110,7 +111,7 @@ class Dialogue:
             if not isinstance(request, dict):
                 return [dumps(error("SERVER_ERROR", f"'{type(request).__name__}' object has no attribute 'get'"))]
             action = request.get("action") or request.get("type")
-            answer = _ACTIONS.get(action) if isinstance(action, str) else None
+            answer = self._ACTIONS.get(action) if isinstance(action, str) else None
             if answer is None:
                 return [dumps(error("INVALID_ACTION", f"Invalid action: {action!s:.60}"))]
             return answer(self, request)
@@ -256,20 +257,21 @@ class Dialogue:
             return [_NOT_AUTHENTICATED]
         return [dumps(error("INVALID_ACTION", _NO_ORDERS))]
 
+    _ACTIONS: ClassVar[Mapping[str, Callable[[Dialogue, Request], list[str]]]] = {
+        "authenticate": _authenticate,
+        "auth": _authenticate,
+        "subscribe": _subscribe,
+        "unsubscribe": _unsubscribe,
+        "unsubscribe_all": _unsubscribe_all,
+        "ping": _pong,
+        "get_broker_info": _broker_info,
+        "get_supported_brokers": _brokers,
+        "subscribe_orders": _orders,
+        "unsubscribe_orders": _orders,
+    }
+
 
 _NOT_AUTHENTICATED = dumps(error("NOT_AUTHENTICATED", "You must authenticate first"))
-_ACTIONS: Mapping[str, Callable[[Dialogue, Request], list[str]]] = {
-    "authenticate": Dialogue._authenticate,  # noqa: SLF001 - the table belongs to the class
-    "auth": Dialogue._authenticate,  # noqa: SLF001
-    "subscribe": Dialogue._subscribe,  # noqa: SLF001
-    "unsubscribe": Dialogue._unsubscribe,  # noqa: SLF001
-    "unsubscribe_all": Dialogue._unsubscribe_all,  # noqa: SLF001
-    "ping": Dialogue._pong,  # noqa: SLF001
-    "get_broker_info": Dialogue._broker_info,  # noqa: SLF001
-    "get_supported_brokers": Dialogue._brokers,  # noqa: SLF001
-    "subscribe_orders": Dialogue._orders,  # noqa: SLF001
-    "unsubscribe_orders": Dialogue._orders,  # noqa: SLF001
-}
 
 
 def _with_id(request: Request, frame: Frame) -> Frame:

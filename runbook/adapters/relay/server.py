@@ -155,7 +155,7 @@ class Relay:
             began = host_monotonic()
             try:
                 asyncio.run(self._live(listening))
-            except Exception as exc:  # noqa: BLE001  told to who waits for the start, else to the log
+            except Exception as exc:  # noqa: BLE001 - told to who waits for the start, else to the log
                 if not listening.done():
                     listening.set_exception(exc)
                     return
@@ -328,7 +328,7 @@ class _Life:
         for client in self._clients:
             for instrument, modes in client.dialogue.modes.items():
                 self._index.setdefault(instrument, {}).setdefault(max(modes), []).append(client)
-        self._relay._count(sum(c.dialogue.authenticated for c in self._clients))  # noqa: SLF001
+        self._relay._count(sum(c.dialogue.authenticated for c in self._clients))  # noqa: SLF001 - as above
 
     # -- prices --------------------------------------------------------------------------------------------------------
 
