@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from runbook.clock import host_monotonic
 from runbook.feed.table import Mode
 from runbook.market import Source
+from tests.fakes import until
 from tests.relay_world import KEY, NIFTY, SBIN, Feed, RelayWorld, price, relay_world, status
 
 # (version, the lowest Python it takes): 1.0 is what Python 3.11 gets, 2.0 reconnects by itself
@@ -77,16 +79,22 @@ class Sdk:
     def __init__(self, python: Path, port: int, key: str = KEY) -> None:
         command = [str(python), "-c", CLIENT, key, f"ws://127.0.0.1:{port}"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name="sdk", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put("")  # it has ended
 
     def hear(self, what: str) -> object:
-        assert self.process.stdout is not None
-        until = host_monotonic() + 30
-        while host_monotonic() < until:
-            line = self.process.stdout.readline()
-            assert line, f"the SDK ended before it told {what}"
+        """What it tells of `what`; other lines are passed over. Raises queue.Empty when nothing comes for 30 s."""
+        while line := self._lines.get(timeout=30):
             if line.startswith("{") and what in (told := json.loads(line)):
                 return told[what]
-        raise AssertionError(f"the SDK did not tell {what}")
+        raise AssertionError(f"the SDK ended before it told {what}")
 
     def say(self, word: str) -> None:
         assert self.process.stdin is not None
@@ -94,7 +102,17 @@ class Sdk:
         self.process.stdin.flush()
 
     def end(self) -> None:
-        self.process.communicate(timeout=15)  # the end of its input ends it
+        """Its input ends, and so it does; what hangs is killed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=15)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self._reader.join()
+            self.process.stdout.close()
 
 
 @pytest.mark.soak
@@ -104,7 +122,8 @@ def test_the_official_sdk_takes_the_relay_for_openalgo(world: RelayWorld, python
     sdk = Sdk(python, relay.port)
     try:
         assert sdk.hear("connected") is True
-        sdk.hear("subscribed")
+        sdk.hear("subscribed")  # it has asked; 2.0 does not wait for the answer
+        until(lambda: relay.subscriptions == 2, "the relay takes both subscriptions")
         relay.publish([price(ltp=26052.3, ltt=1795337852224)])
         tick = sdk.hear("ltp")
         assert isinstance(tick, dict)

@@ -96,6 +96,7 @@ class Relay:
         self.host, self.port = parts.hostname, parts.port  # 0: any; the one that was taken once it listens
         self.patience = patience
         self.clients = 0  # that are authenticated
+        self.subscriptions = 0  # instruments, counted once for each client that hears of them
         self._on_clients = on_clients
         self._notes: deque[Sequence[Price] | FeedStatus] = deque()
         self._woken = False
@@ -328,6 +329,7 @@ class _Life:
         for client in self._clients:
             for instrument, modes in client.dialogue.modes.items():
                 self._index.setdefault(instrument, {}).setdefault(max(modes), []).append(client)
+        self._relay.subscriptions = sum(len(c.dialogue.modes) for c in self._clients)
         self._relay._count(sum(c.dialogue.authenticated for c in self._clients))  # noqa: SLF001 - as above
 
     # -- prices --------------------------------------------------------------------------------------------------------
