@@ -16,7 +16,7 @@ from runbook.budget import Budget
 from runbook.clock import host_monotonic
 from runbook.engine import takeover
 from runbook.engine.alerting import Alerting
-from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Parts
+from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
 from runbook.errors import JobFailed, RunbookError, StoreError
@@ -71,6 +71,7 @@ class Engine:
         self._planner = Planner(parts)
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
+        self._keepers: tuple[Keeper, ...] = (self._watch,)
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 
@@ -175,10 +176,12 @@ class Engine:
         self._replan(now)
         self._start_due(now)
         self._requests(now)
-        if self._watch.due(self._p.store, now):
-            self._p.teller.nudge()
+        for keeper in self._keepers:
+            if keeper.due(self._p.store, now):
+                self._p.teller.nudge()
         with self._p.store.read() as books:
-            upcoming = self._watch.next(books, now)
+            coming = (books.ledger.next_due(now), *(keeper.next(books, now) for keeper in self._keepers))
+        upcoming = min((at for at in coming if at is not None), default=None)
         if upcoming is not None and upcoming != self._armed:
             self._p.alarm.at(upcoming)
             self._armed = upcoming

@@ -17,7 +17,7 @@ from runbook.session import SessionCalendar
 from runbook.teller import Teller, Voice
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Store
+    from runbook.adapters.store import Books, Store
 
 SCHEDULER = "scheduler"  # the actor of what was not started by a person
 BROKER_JOB = "verify_broker"
@@ -29,6 +29,18 @@ class Alarm(Protocol):
     def start(self) -> None: ...
     def at(self, instant: datetime) -> None: ...
     def stop(self) -> None: ...
+
+
+class Keeper(Protocol):
+    """A part of the engine's turn that minds one kind of rows, and what the passing of time does to them."""
+
+    def next(self, books: Books, now: datetime) -> datetime | None:
+        """When to look again at the latest; None when nothing is foreseen."""
+        ...
+
+    def due(self, store: Store, now: datetime) -> bool:
+        """Do what is due, in transactions of its own; True when it may have put something into the outbox."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

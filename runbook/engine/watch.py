@@ -36,9 +36,9 @@ class Watch:
         self._overdue |= {entry.key for entry in books.ledger.overdue(now)}
 
     def next(self, books: Books, now: datetime) -> datetime | None:
-        """When to look again at the latest: the next occurrence is due, or an alert's hold-down runs out."""
-        settles = (a.settles_at for a in books.alerts.unresolved() if a.settles_at is not None and a.settles_at > now)
-        return min((at for at in (books.ledger.next_due(now), *settles) if at is not None), default=None)
+        """When to look again at the latest: an alert's hold-down runs out."""
+        settles = (a.settles_at for a in books.alerts.unresolved() if a.settles_at is not None)
+        return min((at for at in settles if at > now), default=None)
 
     def due(self, store: Store, now: datetime) -> bool:
         """Do what is due; True when anything was, and so perhaps told."""

@@ -16,6 +16,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
 
 from runbook import run
 from runbook.adapters.store import Store, schema
@@ -148,23 +151,35 @@ def test_every_connection_is_durable_and_patient(store):
     assert seen == [wanted]
 
 
-def test_an_older_file_is_copied_before_it_is_changed(store, monkeypatch):
-    """As a runbook sees it whose newest migration is a later one."""
-    planned(store)
-    monkeypatch.setattr("runbook.adapters.store.HEAD", "0002")
-    store.migrate()
-    copy = store.path.with_suffix(".before-0002.db")
-    with closing(sqlite3.connect(copy)) as other:
-        assert other.execute("SELECT count(*) FROM occurrence").fetchone() == (1,)
+def test_an_older_file_is_copied_before_it_is_changed(tmp_path):
+    """A file as the first runbook left it, a row in it."""
+    file = tmp_path / "runbook.db"
+    folder = Path(schema.__file__).parent / "migrations"
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO config_version VALUES ('abc', 0, '{}')")
+    engine.dispose()
+    older = Store(file)
     with pytest.raises(StoreError, match="no tables of this version"):
-        store.check()
+        older.check()
+    older.migrate()
+    assert older.version() == schema.HEAD
+    assert older.differences() == []
+    older.close()
+    with closing(sqlite3.connect(file.with_suffix(f".before-{schema.HEAD}.db"))) as copy:
+        assert copy.execute("SELECT hash FROM config_version").fetchall() == [("abc",)]
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
 
 
 def test_a_newer_file_is_refused_and_left_alone(store):
     with closing(sqlite3.connect(store.path)) as other, other:
         other.execute("UPDATE alembic_version SET version_num = '9999'")
     for refused in (store.migrate, store.check):
-        with pytest.raises(StoreNewer, match="version 9999, this runbook knows 0001") as caught:
+        with pytest.raises(StoreNewer, match="version 9999, this runbook knows 0002") as caught:
             refused()
         assert caught.value.permanent
     assert store.version() == "9999"

@@ -27,7 +27,7 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-HEAD = "0001"  # the newest migration; a test holds it against the files
+HEAD = "0002"  # the newest migration; a test holds it against the files
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -237,4 +237,84 @@ request = Table(
     Column("asked_at", Instant, nullable=False),
     Column("taken_at", Instant),
     Column("answer", Text),
+)  # fmt: skip
+
+ask = Table(
+    "ask", metadata,
+    Column("id", _AUTO, primary_key=True),
+    Column("key", String(160), nullable=False, unique=True),
+    Column("kind", String(12), nullable=False),
+    Column("session", Day, nullable=False),
+    Column("job", String(40)),
+    Column("slot", String(24)),
+    Column("question", Text, nullable=False),
+    Column("choices", JSON, nullable=False),
+    Column("safe_default", String(40), nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("evidence_hash", String(64), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("deadline", Instant),
+    Column("state", String(10), nullable=False, index=True),
+    Column("answer", String(40)),
+    Column("answered_by", String(60)),
+    Column("answered_at", Instant),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("data", JSON, nullable=False),
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+)  # fmt: skip
+
+pause = Table(
+    "pause", metadata,
+    Column("id", _AUTO, primary_key=True),
+    Column("job", String(40), nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),
+    Column("reason", Text, nullable=False),
+    Column("by", String(60), nullable=False),
+    Column("ended_at", Instant),
+    Column("ended_by", String(60)),
+)  # fmt: skip
+
+silence = Table(
+    "silence", metadata,
+    Column("id", _AUTO, primary_key=True),
+    Column("pattern", String(120), nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", String(60), nullable=False),
+    Column("ended_at", Instant),
+    Column("ended_by", String(60)),
+)  # fmt: skip
+
+action = Table(
+    "action", metadata,
+    Column("id", _AUTO, primary_key=True),
+    Column("name", String(40), nullable=False),
+    Column("session", Day, nullable=False),
+    Column("cause", String(160), nullable=False),
+    Column("argv", JSON, nullable=False),
+    Column("by", String(60), nullable=False),
+    Column("ask_id", ForeignKey("ask.id")),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("outcome", String(12)),
+    Column("exit_code", Integer),
+    Column("output", Text, nullable=False, server_default=""),
+    Column("verified", String(12)),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("epoch", BigInteger, nullable=False),
+    Index("ix_action_budget", "session", "name"),
+)  # fmt: skip
+
+tally = Table(
+    "tally", metadata,
+    Column("session", Day, nullable=False),
+    Column("job", String(40), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("verdict", String(12), nullable=False, server_default=""),
+    Column("count", Integer, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    PrimaryKeyConstraint("session", "job", "state", "verdict"),
 )  # fmt: skip
