@@ -420,7 +420,7 @@ def test_a_check_that_passes_early_is_not_repeated(make):
     assert w.states()["verify_broker open-60m"] is State.SUCCEEDED
 
 
-def test_a_broker_that_is_not_verified_is_reminded_of_once_and_critical_once(make):
+def test_a_broker_that_is_not_verified_is_critical_once_and_said_again_until_the_open(make):
     w = make(verify())
     w.steps.does["verify_broker"] = lambda _: BAD
     w.start()
@@ -431,14 +431,17 @@ def test_a_broker_that_is_not_verified_is_reminded_of_once_and_critical_once(mak
     assert "log in: http://desk" in w.message("half an hour").message.body
     w.go("09:05", "09:09:30")
     assert len(w.told()) == 1
-    w.go("09:10:31", "09:12", "09:20")
+    w.go("09:10:31", "09:12")
     (alarm,) = w.told()[1:]
     assert "[CRIT] broker not verified" in alarm
+    w.go("09:12:40", "09:20")
+    (again,) = w.told()[2:]
+    assert "for 2m" in again, "said again until the open, and not after it"
     w.steps.does["verify_broker"] = lambda _: OK
     w.go("09:22")
-    assert "broker verified" in w.told()[2]
+    assert "broker verified" in w.told()[3]
     w.go("09:30", "15:30")
-    assert len(w.told()) == 3
+    assert len(w.told()) == 4
 
 
 def test_the_reminder_is_not_repeated_by_a_restart_and_not_lost_by_a_start_just_then(make):
@@ -1017,7 +1020,7 @@ def test_the_last_words_of_the_feed_are_written_although_we_stop(make):
 
 
 def test_a_calendar_that_cannot_be_renewed_is_told_once_and_its_return_too(make):
-    w = make(job("mine", "open")).start()
+    w = make(job("mine", "open"), now="08:20").start()
     faults: list[Exception | None] = [CalendarError("the child was killed", hint="look at it"), None]
     done: list[Why] = []
 
@@ -1040,7 +1043,7 @@ def test_a_calendar_that_cannot_be_renewed_is_told_once_and_its_return_too(make)
     assert done == [Why.LIBRARY, Why.FILES]
     assert [title.split(" #")[0].split(" since")[0] for title in w.told()] == [
         "[WARN] the calendar could not be renewed",
-        "[OK] the calendar is fresh again at 08:00",
+        "[OK] the calendar is fresh again at 08:20",
     ]
     assert "the child was killed" in w.message("[WARN] the calendar").message.body
 

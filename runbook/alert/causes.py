@@ -132,6 +132,38 @@ class BotMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayMoved:
+    """Nothing of OpenAlgo answers, neither REST nor its stream; `over` when something of it does again."""
+
+    at: datetime
+    reason: str
+    hint: str = ""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMoved:
+    """A channel delivers nothing any more; `over` when it has sent something again."""
+
+    channel: str
+    at: datetime
+    reason: str
+    hint: str = ""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkMoved:
+    """Our host reaches nobody outside; `reach` says where OpenAlgo is from here: `remote`, or `local` on this host."""
+
+    reach: Literal["remote", "local"]
+    at: datetime
+    reason: str
+    hint: str = ""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: hold-downs run out, a flap has become stable."""
 
@@ -146,5 +178,8 @@ Cause = (
     | ModeLeak
     | CalendarDoubt
     | BotMoved
+    | GatewayMoved
+    | ChannelMoved
+    | UplinkMoved
     | Tick
 )

@@ -18,6 +18,7 @@ from runbook.adapters.store.desk import DeskBook
 from runbook.adapters.store.feedlog import FeedLog
 from runbook.adapters.store.ledger import Ledger
 from runbook.adapters.store.schema import HEAD, metadata
+from runbook.adapters.store.silences import Silences
 from runbook.errors import StoreBusy, StoreError, StoreNewer
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Books:
         self.feed = FeedLog(connection)
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
+        self.silences = Silences(connection)
 
 
 class Store:
