@@ -200,11 +200,13 @@ def together(row: Row, rows: Sequence[Row], now: datetime) -> list[Row]:
     """
 
     def joins(other: Row) -> bool:
-        if other.state is not State.QUEUED or other.due_at > now or other.repeat is not row.repeat:
+        if other.state is not State.QUEUED or (other.repeat, other.attempts) != (row.repeat, row.attempts):
             return False
-        if other.attempts != row.attempts or (row.attempts and other.changed_at != row.changed_at):
+        if row.attempts:
+            return other.changed_at == row.changed_at
+        if other.due_at > now:
             return False
-        if row.attempts or (row.held and other.held):
+        if row.held and other.held:
             return True
         near = abs(other.created_at - row.created_at) <= TOGETHER
         return near and Kind.NOTICE not in (row.kind, other.kind)
@@ -238,16 +240,28 @@ def text_of_all(rows: Sequence[Row]) -> Message:
 
 
 def pick(rows: Sequence[Row], now: datetime) -> Row | None:
-    """The row of one channel that is to be sent now, oldest first; never the end of an alert before its beginning."""
+    """The row of one channel that is to be sent now, oldest first; never the end of an alert before its beginning.
+
+    What failed earlier is asked first, once, when something newer is due: if the channel is back, all arrives in order.
+    """
     if any(r.state is State.SENDING for r in rows):
         return None  # one at a time: a second one could overtake it
     waiting = sorted((r for r in rows if r.state is State.QUEUED), key=lambda r: (r.created_at, r.key, r.seq))
-    blocked: set[str] = set()
+    if any(SLOW_DOWN in r.reason and r.changed_at and now < r.changed_at + SLOW_DOWN_WAIT for r in waiting):
+        return None  # it was said of the channel, not of the message
+    first: dict[str, Row] = {}
     for row in waiting:
-        if row.due_at <= now and row.key not in blocked:
-            return row
-        blocked.add(row.key)
-    return None
+        first.setdefault(row.key, row)
+    due = next((row for row in first.values() if row.due_at <= now), None)
+    if due is None:
+        return None
+    older = (r for r in first.values() if r.attempts and not r.repeat and r.created_at < due.created_at)
+    return next((r for r in older if r.changed_at and r.changed_at < due.due_at), due)
+
+
+def revive(rows: Sequence[Row], now: datetime) -> list[Row]:
+    """What changes among the rows of a channel that has just delivered something: nothing waits for its next try any more."""
+    return [replace(r, due_at=now) for r in rows if r.state is State.QUEUED and r.attempts and r.due_at > now]
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,9 @@ class Teller:
             with self._store.write() as books:
                 for row in done:
                     books.alerts.store(row)
+                if done[0].state is State.SENT:
+                    for row in outbox.revive(books.alerts.waiting(channel), ended):
+                        books.alerts.store(row)
             del self._owed[channel]
         finally:
             self._busy.discard(channel)
