@@ -105,7 +105,7 @@ def render_silences(silences: Sequence[Silence], zone: ZoneInfo, now: datetime) 
     for s in silences:
         left = span((s.until - now).total_seconds())
         end = f"for {left} more" if s.holds(now) else f"ended by {s.ended_by}" if s.ended_by else "over"
-        text = f"{s.number}  {s.pattern}  until {clock(s.until, zone, today)} ({end}), by {s.by}: {s.reason}"
+        text = f"{s.number} {s.pattern} until {clock(s.until, zone, today)} ({end}), by {s.by}: {s.reason}"
         lines += wrap(text, WIDTH, "", "    ")
     return "\n".join(lines) or "nothing is silenced"
 

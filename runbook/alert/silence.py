@@ -25,7 +25,9 @@ class Pattern:
         example = "feed.symbol, or job{job=check_feed}"
         if name not in _names():
             known = sorted(RULES)
-            raise Unfit(f"no rule {name!r}", accepted=nearest(name, known) + ", ".join(known), example=example)
+            raise Unfit(
+                f"no rule {name!r}", accepted=nearest(name, sorted(_names())) + ", ".join(known), example=example
+            )
         if not brace:
             return cls(name)
         parts = [part.partition("=") for part in tail.removesuffix("}").split(",")] if tail != "}" else []
