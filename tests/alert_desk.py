@@ -44,9 +44,10 @@ class AlertDesk:
         with self.store.write() as books:
             self.alerting.decide(books, causes, self.now, self.days.today(self.now), to)
 
-    def feed(self, word: str, reason: str = "no tick for 9 s") -> None:
+    def feed(self, word: str, reason: str = "no tick for 9 s", *, unreachable: bool = False) -> None:
         before, self.word = self.word, FeedWord(word)
-        self.cause(FeedMoved(before, self.word, self.now, reason, mode=self.mode, feed="NIFTY"))
+        moved = FeedMoved(before, self.word, self.now, reason, mode=self.mode, feed="NIFTY", unreachable=unreachable)
+        self.cause(moved)
 
     def broker(self, outcome: str = "succeeded", verdict: str = "bad", reason: str = "key: refused") -> None:
         self.cause(

@@ -302,6 +302,50 @@ def test_a_blind_feed_follows_from_a_broker_session_that_is_gone_but_not_from_a_
     assert len(desk.told()) == told + 1
 
 
+def test_an_openalgo_that_does_not_answer_is_one_alarm_and_the_blind_feed_follows_from_it(make: Make):
+    desk = make()
+    desk.feed("blind", "connection refused", unreachable=True)
+    assert [line[9:] for line in desk.told()] == ["opened [CRIT] OpenAlgo does not answer"]
+    assert desk.alert("feed.blind").muted.startswith("inhibited: it follows from OpenAlgo does not answer #1")
+    desk.wait(seconds=60)
+    desk.feed("fallback", "REST answers")
+    assert [line[9:] for line in desk.told()[1:]] == ["resolved [OK] OpenAlgo answers again at 10:01 #1"]
+    desk.wait(seconds=40)
+    assert [line[9:] for line in desk.told()[2:]] == ["opened [WARN] feed on REST"], "it is still there"
+    desk.feed("live", "held")
+    assert [line[9:17] for line in desk.told()[3:]] == ["resolved"]
+
+
+def test_a_gateway_that_answers_again_without_prices_leaves_a_blind_feed_to_be_told(make: Make):
+    desk = make()
+    desk.feed("blind", "connection refused", unreachable=True)
+    desk.wait(seconds=60)
+    desk.feed("blind", "403: nobody has logged in")
+    desk.wait(seconds=35)
+    assert [line[9:].split(" at ")[0] for line in desk.told()] == [
+        "opened [CRIT] OpenAlgo does not answer",
+        "resolved [OK] OpenAlgo answers again",
+        "opened [CRIT] feed BLIND, no price from anywhere",
+    ]
+    assert desk.alert("feed.blind").what == "403: nobody has logged in"
+
+
+def test_a_feed_that_recovers_with_its_gateway_is_not_told_at_all(make: Make):
+    desk = make()
+    desk.feed("blind", "connection refused", unreachable=True)
+    desk.wait(seconds=60)
+    desk.feed("probation", "ticks")
+    desk.wait(seconds=35)
+    desk.feed("live", "held 30 s")
+    desk.wait(minutes=5)
+    assert [line[9:17] for line in desk.told()] == ["opened [", "resolved"]
+    desk.feed("blind", "connection refused", unreachable=True)
+    told = len(desk.told())
+    desk.feed("off", "the session ended")
+    assert len(desk.told()) == told
+    assert not [a for a in desk.alerts() if a.state == "open"]
+
+
 def test_no_cause_hides_what_is_worse_than_itself_or_what_it_cannot_explain(make: Make):
     desk = make(policy=AlertPolicy(remote=False))
     desk.cause(UplinkMoved("local", desk.now, "phone: the host's name is not found"))

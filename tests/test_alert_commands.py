@@ -21,7 +21,7 @@ from runbook.ports import Message
 from runbook.report.delivery import alert_parts
 from runbook.session import INDIA
 from tests.alert_desk import AlertDesk
-from tests.fakes import MONDAY, at, calendar
+from tests.fakes import at, calendar
 
 SITE = """\
 version: 1
@@ -160,4 +160,3 @@ def test_the_status_says_who_has_seen_it_and_what_is_kept_back(desk):
     rows = status_json(facts)["alerts"]
     assert [(r["acked"], r["muted"]) for r in rows] == [(True, None), (False, "silenced by cli:me: known")]
     assert rows[0].keys() <= keys("status --json")
-    assert MONDAY

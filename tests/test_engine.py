@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runbook import outbox
+from runbook import outbox, people
 from runbook.adapters.store import Store
 from runbook.agenda import agenda
 from runbook.alert import FeedMoved, FeedWord, ReadyReached, Severity
@@ -23,6 +23,7 @@ from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
 from runbook.errors import AlreadyRunning, CalendarError, JobFailed, Skip, StoreBusy
 from runbook.job import Context, Found, IfLate, JobSpec, Key, OnAbandoned, Step, Verdict
+from runbook.ports import Delivery
 from runbook.run import Entry, Run, State
 from runbook.session import INDIA, SessionCalendar
 from runbook.teller import Teller, Voice
@@ -165,6 +166,10 @@ class World:
         """The titles of all messages in the outbox, whether sent or not."""
         with self.store.read() as books:
             return [row.message.title for row in books.alerts.messages_since(at("00:00", date(2026, 1, 1)))]
+
+    def rows(self) -> list[outbox.Row]:
+        with self.store.read() as books:
+            return books.alerts.messages_since(at("00:00", date(2026, 1, 1)))
 
     def message(self, part: str) -> outbox.Row:
         with self.store.read() as books:
@@ -1002,6 +1007,36 @@ def test_the_feed_s_news_is_a_row_and_an_alarm_that_opens_after_its_hold(make):
     with w.store.read() as books:
         assert [c.now for c in books.feed.changes(MONDAY)] == ["fallback", "live"]
         assert len(books.feed.samples(MONDAY)) == 1
+
+
+def test_what_nobody_has_seen_is_said_again_in_time_and_an_acknowledgement_of_another_process_ends_it(make):
+    w = make(job("mine", "open"), now="10:00").start()
+    w.engine.post(FeedNews(MONDAY, change("live", "blind", "10:00"), moved(FeedWord.LIVE, FeedWord.BLIND, "10:00")))
+    w.settle()
+    assert w.alarm.armed[-1] == at("10:02"), "woken for the reminder, not by the next pulse"
+    w.go("10:02")
+    assert [title.split(" since")[0] for title in w.told()] == [
+        "[CRIT] feed BLIND, no price from anywhere", "[CRIT] feed BLIND, no price from anywhere, for 2m00s now,",
+    ]  # fmt: skip
+    other = Store(w.store.path)
+    with other.write() as books:
+        people.ack(books, 1, "on it", "cli:me", w.clock.now())
+    other.close()
+    w.go("10:04", "10:06")
+    assert len(w.told()) == 2
+
+
+def test_a_channel_that_delivers_nothing_is_told_over_the_other_by_the_engines_own_turn(make):
+    w = make(job("mine", "open"), now="09:10", channels=("phone", "mail"))
+    w.notifier.answers["phone"] = [(Delivery.MISCONFIGURED, "Unauthorized, error=401")]
+    w.steps.does["mine"] = fail
+    w.start()
+    w.go("09:15")
+    until(lambda: "401" in str([r.reason for r in w.rows()]), "it is not tried")
+    w.settle()
+    (row,) = [row for row in w.rows() if "channel phone" in row.message.title]
+    assert (row.channel, "error=401" in row.message.body) == ("mail", True)
+    assert {row.epoch for row in w.rows() if row.attempts} == {1}
 
 
 def test_the_last_words_of_the_feed_are_written_although_we_stop(make):

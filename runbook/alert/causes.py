@@ -26,7 +26,10 @@ class FeedWord(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeedMoved:
-    """The feed went from one mode to another at `at`, for the `reason`. `mode` is the configuration's word, `feed` its symbols."""
+    """The feed went from one mode to another at `at`, for the `reason`. `mode` is the configuration's word, `feed` its symbols.
+
+    `unreachable`: nothing of OpenAlgo answers, neither its stream nor REST.
+    """
 
     from_mode: FeedWord
     to_mode: FeedWord
@@ -36,6 +39,7 @@ class FeedMoved:
     hint: str = ""
     mode: str = "local_paper"
     feed: str = ""
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +136,6 @@ class BotMoved:
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayMoved:
-    """Nothing of OpenAlgo answers, neither REST nor its stream; `over` when something of it does again."""
-
-    at: datetime
-    reason: str
-    hint: str = ""
-    over: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class ChannelMoved:
     """A channel delivers nothing any more; `over` when it has sent something again."""
 
@@ -178,7 +172,6 @@ Cause = (
     | ModeLeak
     | CalendarDoubt
     | BotMoved
-    | GatewayMoved
     | ChannelMoved
     | UplinkMoved
     | Tick

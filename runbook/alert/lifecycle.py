@@ -13,7 +13,6 @@ from runbook.alert.causes import (
     ChannelMoved,
     FeedMoved,
     FeedWord,
-    GatewayMoved,
     JobSettled,
     LoginDue,
     ModeLeak,
@@ -54,7 +53,7 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
     held = list(newest.values())
     match cause:
         case FeedMoved():
-            changes += _feed(held, cause)
+            changes += [*_gateway(held, cause), *_feed(held, cause)]
         case SymbolStale():
             changes += _symbol(held, cause)
         case JobSettled():
@@ -74,8 +73,10 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
             changes += _calendar(held, cause, now)
         case BotMoved():
             changes += _bot(held, cause)
-        case GatewayMoved() | ChannelMoved() | UplinkMoved():
-            changes += _moved(held, cause)
+        case ChannelMoved(channel):
+            changes += _moved(held, RULES["channel.dead"], ("channel", channel), cause)
+        case UplinkMoved(reach):
+            changes += _moved(held, RULES["uplink.down"], ("reach", reach), cause)
         case Tick():
             pass
     return changes
@@ -157,20 +158,25 @@ def _bot(alerts: Sequence[Alert], cause: BotMoved) -> list[AlertChange]:
     return [] if current is None else [resolved(current, cause.at, cause.reason, tell=False)]
 
 
-def _moved(alerts: Sequence[Alert], cause: GatewayMoved | ChannelMoved | UplinkMoved) -> list[AlertChange]:
+def _gateway(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
+    """Where nothing of OpenAlgo answers that is what is wrong, and the feed follows from it."""
+    rule = RULES["gateway.down"]
+    if cause.unreachable:
+        what = f"{cause.reason} ({cause.evidence})" if cause.evidence else cause.reason
+        return _enter(alerts, _draft(rule, (), rule.severity(cause.mode), cause.at, what, cause.hint), rule.hold)
+    current = _current(alerts, fingerprint(rule, ()))
+    if cause.to_mode is FeedWord.OFF and current is not None:
+        return [resolved(current, cause.at, cause.reason or "the session ended", tell=False)]
+    return _leave(current, cause.at, cause.reason)
+
+
+def _moved(
+    alerts: Sequence[Alert], rule: AlertRule, label: tuple[str, str], cause: ChannelMoved | UplinkMoved
+) -> list[AlertChange]:
     """What is either there or not there."""
-    labels: tuple[tuple[str, str], ...] = ()
-    match cause:
-        case GatewayMoved():
-            rule = RULES["gateway.down"]
-        case ChannelMoved(channel):
-            rule, labels = RULES["channel.dead"], (("channel", channel),)
-        case UplinkMoved(reach):
-            rule, labels = RULES["uplink.down"], (("reach", reach),)
     if cause.over:
-        return _leave(_current(alerts, fingerprint(rule, labels)), cause.at, cause.reason)
-    draft = _draft(rule, labels, rule.severity(""), cause.at, cause.reason, cause.hint)
-    return _enter(alerts, draft, rule.hold)
+        return _leave(_current(alerts, fingerprint(rule, (label,))), cause.at, cause.reason)
+    return _enter(alerts, _draft(rule, (label,), rule.severity(""), cause.at, cause.reason, cause.hint), rule.hold)
 
 
 def _rows(

@@ -149,7 +149,7 @@ _TABLE = (
         back="OpenAlgo answers again",
         done="nothing is shown in place of a price; REST and the stream are tried on",
         todo="see if the openalgo unit runs (sudo systemctl status openalgo), and the network between",
-        recovery="REST or the stream answers",
+        recovery="REST or the stream answers, or the session ends",
         positions=True,
         remind=timedelta(minutes=2),
     ),

@@ -80,7 +80,13 @@ class Alerting:
         asked: bool = False,
     ) -> None:
         """Store `changes` of the alerts `held`, and put into the outbox what of them is to be told."""
-        changes = books.alerts.apply(mute(changes, held, books.silences.holding(now), now), day)
+        silences, known = books.silences.holding(now), {a.key: a for a in held}
+        told: list[AlertChange] = []
+        for change in changes:  # one after the other, since one may be kept back because of the one before it
+            (done,) = books.alerts.apply(mute([change], list(known.values()), silences, now), day)
+            known |= {done.key: done.alert} if done.alert else {}
+            told.append(done)
+        changes = told
         if not any(c.tell for c in changes):
             return
         session = self._session_of(day)

@@ -32,8 +32,7 @@ class Minder:
 
     def next(self, books: Books, now: datetime) -> datetime | None:
         """When the next reminder, call or release is due."""
-        alerts = books.alerts.held(now - FLAP_WINDOW)
-        if not any(a.state is AlertState.OPEN for a in alerts):
+        if not (alerts := self._open(books, now)):
             return None
         voice, hours = self._alerting.voice, self._alerting.hours
         rows = books.alerts.by_key(_keys(alerts))
@@ -46,9 +45,7 @@ class Minder:
     def due(self, store: Store, now: datetime) -> bool:
         """Do what is due; each step sees what the one before it changed."""
         with store.read() as books:
-            alerts = books.alerts.held(now - FLAP_WINDOW)
-            if not any(a.state is AlertState.OPEN for a in alerts):
-                return False
+            alerts = self._open(books, now)
             if not any(step(books, alerts, now) for step in self._steps):
                 return False
         day = self._alerting.hours.calendar.today(now)
@@ -58,6 +55,13 @@ class Minder:
                 if changes := step(books, alerts, now):
                     self._alerting.tell(books, changes, alerts, now, day)
         return True
+
+    @staticmethod
+    def _open(books: Books, now: datetime) -> Sequence[Alert]:
+        """What is to be minded, with what is just over beside it; nothing when nothing is open, as on most days."""
+        if not any(a.state is AlertState.OPEN for a in books.alerts.unresolved()):
+            return ()
+        return books.alerts.held(now - FLAP_WINDOW)
 
     def _climb(self, books: Books, alerts: Sequence[Alert], now: datetime) -> list[AlertChange]:
         voice = self._alerting.voice
