@@ -25,6 +25,7 @@ REPEAT_MARK = "(may be a repeat)"
 TOGETHER = timedelta(seconds=5)  # alerts that come within it are one message on a channel
 _OFFLINE = ("no connection in time", "name is not found")  # as the door's reasons say it
 _LINES = 3  # of each of them in it
+_REPORT = 20  # or of a piece of news, which may be the report of a day
 _MARKS = ("[CRIT]", "[WARN]")
 
 
@@ -233,9 +234,8 @@ def text_of_all(rows: Sequence[Row]) -> Message:
         title += f" {REPEAT_MARK}"
     lines: list[str] = []
     for row in rows:
-        body = row.message.body.splitlines()
-        lines += [f"* {row.message.title}", *(f"  {line}" for line in body[:_LINES])]
-        lines += ["  ..."] if row.kind is Kind.NOTICE and len(body) > _LINES else []
+        room = _REPORT if row.kind is Kind.NOTICE else _LINES
+        lines += [f"* {row.message.title}", *(f"  {line}" for line in row.message.body.splitlines()[:room])]
     return Message(title, "\n".join(lines))
 
 
