@@ -25,12 +25,13 @@ from runbook.alert import (
     SymbolStale,
     UplinkMoved,
 )
-from runbook.alert.inhibition import PARENTS, ancestors
+from runbook.alert.inhibition import PARENTS, ancestors, inhibitor
 from runbook.errors import UsageError
 from runbook.fault import Unfit
 from runbook.outbox import Kind, State, claim, next_step
 from runbook.ports import Delivery
 from runbook.session import INDIA
+from runbook.teller import Voice
 from tests.alert_desk import AlertDesk
 from tests.fakes import MONDAY, TUESDAY, WEDNESDAY, at, calendar, session
 
@@ -236,6 +237,14 @@ def test_the_end_is_told_only_where_the_alarm_went(make: Make):
     assert [desk.told(c)[-1:] and desk.told(c)[-1][9:17] for c in THREE] == ["resolved", "resolved", []]
 
 
+def test_a_channel_that_is_new_does_not_hear_the_end_of_what_it_was_never_told(make: Make):
+    desk = make()
+    desk.job("recon")
+    desk.alerting.voice = Voice(("phone", "mail"), INDIA)
+    desk.job("recon", "succeeded")
+    assert (len(desk.told("phone")), desk.told("mail")) == (2, [])
+
+
 def test_a_channel_that_no_level_names_is_told_at_once_and_a_jobs_own_channels_come_first():
     ladder = AlertPolicy((("phone",), ("mail",))).ladder(("phone", "mail", "desk"), None)
     assert ladder == (("phone", "desk"), ("mail",))
@@ -270,6 +279,7 @@ def test_a_symbol_that_is_stale_while_the_feed_is_dead_is_stored_and_told_to_nob
     assert desk.alert("feed.symbol").muted == "inhibited: it follows from feed on REST #1"
     desk.cause(SymbolStale("SBIN", desk.now, "ticks again", over=True))
     assert len(desk.told()) == 1, "nobody heard of it, so nobody need hear that it is over"
+    assert desk.alerts()[-1].seq == 0
 
 
 def test_what_is_still_there_half_a_minute_after_its_cause_is_told_then(make: Make):
@@ -358,12 +368,22 @@ def test_no_cause_hides_what_is_worse_than_itself_or_what_it_cannot_explain(make
 def test_a_remote_gateway_is_judged_when_we_are_online_again(make: Make):
     desk = make(policy=AlertPolicy(remote=True))
     desk.cause(UplinkMoved("remote", desk.now, "phone: no connection in time"))
-    desk.feed("fallback")
+    desk.feed("blind", "no connection in time", unreachable=True)
     desk.wait(minutes=2)
-    assert len(desk.told()) == 1
+    assert len(desk.told()) == 1, "neither the gateway nor the feed"
     desk.cause(UplinkMoved("remote", desk.now, "phone was reached again", over=True))
+    desk.feed("fallback")
     desk.wait(minutes=1)
     assert [line[9:] for line in desk.told()[2:]] == ["opened [WARN] feed on REST"]
+
+
+def test_a_warning_never_hides_what_is_critical():
+    def alert(rule: str, severity: Severity) -> Alert:
+        return Alert(rule, (), severity, at("10:00"), "", "", "", AlertState.OPEN)
+
+    above = [alert("feed.fallback", Severity.WARNING)]
+    assert inhibitor(alert("feed.symbol", Severity.WARNING), above, at("10:01")) is above[0]
+    assert inhibitor(alert("feed.symbol", Severity.CRITICAL), above, at("10:01")) is None
 
 
 # -- silences -------------------------------------------------------------------------------------------------------------
@@ -496,7 +516,7 @@ def test_the_quiet_hours_can_be_switched_off_and_a_person_who_asks_is_answered_a
     desk = make(at("20:00"), policy=AlertPolicy(quiet=False))
     desk.job("recon")
     assert desk.told() == ["20:00:00 opened [WARN] recon failed"]
-    desk.alerting.voice = type(desk.alerting.voice)(("phone",), INDIA)
+    desk.alerting.voice = Voice(("phone",), INDIA)
     with desk.store.write() as books:
         desk.alerting.notice(books, Notice("x", "the report"), desk.now, MONDAY, asked=True)
     assert desk.rows[-1].due_at == desk.now

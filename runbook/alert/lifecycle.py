@@ -176,7 +176,9 @@ def _moved(
     """What is either there or not there."""
     if cause.over:
         return _leave(_current(alerts, fingerprint(rule, (label,))), cause.at, cause.reason)
-    return _enter(alerts, _draft(rule, (label,), rule.severity(""), cause.at, cause.reason, cause.hint), rule.hold)
+    # Without a network a gateway elsewhere gives no price either; one on this host does.
+    severity = Severity.CRITICAL if label == ("reach", "remote") else Severity.WARNING
+    return _enter(alerts, _draft(rule, (label,), severity, cause.at, cause.reason, cause.hint), rule.hold)
 
 
 def _rows(
