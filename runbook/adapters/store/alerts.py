@@ -78,7 +78,8 @@ class Alerts:
         new = 0
         for row in rows:
             values = _columns(row) | {"session": session}
-            new += self._c.execute(dialect.insert(outbox).values(values).on_conflict_do_nothing()).rowcount
+            added = dialect.insert(outbox).values(values).on_conflict_do_nothing().returning(outbox.c.id)
+            new += len(self._c.execute(added).all())  # the count of an INSERT's rows is not kept by every driver
         return new
 
     def waiting(self, channel: str) -> list[Row]:
