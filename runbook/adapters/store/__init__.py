@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ from sqlalchemy.exc import DatabaseError
 from runbook.adapters.store.alerts import Alerts
 from runbook.adapters.store.bases import Sqlite, base_of
 from runbook.adapters.store.calendars import Calendars
-from runbook.adapters.store.copies import Proof, copy, prove
+from runbook.adapters.store.copies import Proof, copy, lost_between, measure, prove, prune, refuse_unfit, restore
 from runbook.adapters.store.desk import DeskBook
 from runbook.adapters.store.feedlog import FeedLog
 from runbook.adapters.store.fence import newest
 from runbook.adapters.store.ledger import Ledger
+from runbook.adapters.store.repeats import Repeats
 from runbook.adapters.store.schema import HEAD, metadata
 from runbook.errors import LeaseLost, StoreError, StoreNewer
 
@@ -37,6 +39,7 @@ class Books:
         self.feed = FeedLog(connection)
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
+        self.repeats = Repeats(connection)
 
 
 class Store:
@@ -136,9 +139,9 @@ class Store:
         with self._looking() as connection:
             return sorted(inspect(connection).get_table_names())
 
-    def backup(self, target: Path) -> Proof:
+    def backup(self, target: Path, day: date | None = None) -> Proof:
         """A consistent copy while others read and write, opened once to prove it; takes its name only when it is proved."""
-        return copy(self.path, target)
+        return copy(self.path, target, day)
 
     def differences(self) -> list[Any]:
         """Where the file's tables differ from the code's; empty after `migrate`."""
@@ -165,4 +168,6 @@ class Store:
             raise self._base.fault(exc) from exc
 
 
-__all__ = ["BUSY_SECONDS", "Books", "Proof", "Store", "prove"]
+__all__ = [
+    "BUSY_SECONDS", "HEAD", "Books", "Proof", "Store", "lost_between", "measure", "prove", "prune", "refuse_unfit", "restore",
+]  # fmt: skip

@@ -8,12 +8,14 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from runbook.adapters.store.schema import HEAD
 from runbook.errors import StoreError, StoreNewer
+from runbook.upkeep import TableSize
 
 _PROBLEMS = 5  # of a broken file: more of them say nothing more
 # Tables, and the column that says when a row was written.
@@ -66,32 +68,42 @@ def prove(file: Path, day: date | None = None) -> Proof:
         )
 
 
-def copy(source: Path, target: Path) -> Proof:
+def copy(source: Path, target: Path, day: date | None = None) -> Proof:
     """Copy the ledger by SQLite's online backup, while others read and write, and prove the copy before it gets its name.
 
-    Raises StoreError; then what stood under that name before stands there still.
+    With a `day` the copy must hold at least the rows of that session that the ledger had when it was begun, and the
+    proof counts them. Raises StoreError; then what stood under that name before stands there still.
     """
     draft = target.with_name(target.name + ".part")
-    try:
-        with _named(source):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft.unlink(missing_ok=True)
-            with closing(_reading(source)) as from_, closing(sqlite3.connect(draft)) as to:
-                from_.backup(to)
-                to.execute("PRAGMA journal_mode=DELETE")  # one file, whole in itself
-        proof = prove(draft)
-        if proof.faults:
-            raise StoreError(
-                f"the copy of {source.name} is damaged: {'; '.join(proof.faults)}", hint="`runbook db check`"
-            )
+    with _written(draft, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        before = _of_day(source, day)
+        _duplicate(source, draft)
+        proof = prove(draft, day)
+        fewer = [
+            f"{table} has {proof.rows[table]} rows of {count}"
+            for table, count in before.items()
+            if proof.rows[table] < count
+        ]
+        if faults := (*proof.faults, *fewer):
+            raise StoreError(f"the copy of {source.name} is damaged: {'; '.join(faults)}", hint="`runbook db check`")
         _named_last(draft, target)
-    except OSError as exc:
-        hint = f"can {target.parent} be written to, and has its disk room?"
-        raise StoreError(f"{target}: {exc.strerror or exc}", hint=hint) from exc
-    finally:
-        for rest in (draft, *_beside(draft)):
-            rest.unlink(missing_ok=True)
-    return Proof(target, proof.size, proof.version, proof.faults, proof.rows, proof.newest)
+    return replace(proof, file=target)
+
+
+def _of_day(file: Path, day: date | None) -> dict[str, int]:
+    if day is None:
+        return {}
+    with _named(file), closing(_reading(file)) as db:
+        return _counts(db, _tables(db), day)
+
+
+def _duplicate(source: Path, draft: Path) -> None:
+    """A copy that is one file, whole in itself."""
+    draft.unlink(missing_ok=True)
+    with _named(source), closing(_reading(source)) as from_, closing(sqlite3.connect(draft)) as to:
+        from_.backup(to)
+        to.execute("PRAGMA journal_mode=DELETE")
 
 
 def prune(folder: Path, stem: str, keep: int) -> list[str]:
@@ -118,42 +130,51 @@ def lost_between(current: Path, copied: Proof) -> dict[str, int]:
     with _named(current), closing(_reading(current)) as db:
         tables = _tables(db)
         found = {
-            table: int(db.execute(f"SELECT count(*) FROM {table} WHERE {column} > ?", (since,)).fetchone()[0])  # noqa: S608  # our own names
+            table: int(_one(db, f'SELECT count(*) FROM "{table}" WHERE {column} > ?', since))
             for table, column in _WRITTEN.items()
             if table in tables
         }
     return {table: count for table, count in found.items() if count}
 
 
-def restore(current: Path, copied: Path, now: datetime) -> Path | None:
+def refuse_unfit(proof: Proof) -> None:
+    """Raises StoreError for a copy that must not take the database's place."""
+    if proof.faults:
+        raise StoreError(f"{proof.file.name} is damaged: {'; '.join(proof.faults)}", hint="restore an older backup")
+    if proof.version is None or proof.version > HEAD:
+        raise StoreNewer(f"{proof.file.name} is of version {proof.version}, this runbook knows {HEAD}")
+
+
+def restore(current: Path, proof: Proof, now: datetime) -> Path | None:
     """Put a proved copy in the place of `current`, which is kept; gives its new name, None when there was none.
 
     The caller holds the daemon's lock. What the copy still had before it is closed first: a request of that day is not
     carried out today, and a message that waited may have been sent since. The lease's epoch never goes back.
     """
+    refuse_unfit(proof)
     draft = current.with_name(current.name + ".restoring")
-    try:
-        proof = prove(copied)
-        if proof.faults:
-            raise StoreError(f"{copied.name} is damaged: {'; '.join(proof.faults)}", hint="restore an older backup")
-        if proof.version is None or proof.version > HEAD:
-            raise StoreNewer(f"{copied.name} is of version {proof.version}, this runbook knows {HEAD}")
-        with _named(copied):
-            draft.unlink(missing_ok=True)
-            with closing(_reading(copied)) as from_, closing(sqlite3.connect(draft)) as to:
-                from_.backup(to)
-                to.execute("PRAGMA journal_mode=DELETE")
-                _close_what_waited(to, _epoch(current), now)
-                to.commit()
+    with _written(draft, current):
+        current.parent.mkdir(parents=True, exist_ok=True)
+        _duplicate(proof.file, draft)
+        with _named(draft), closing(sqlite3.connect(draft)) as db, db:
+            _close_what_waited(db, _epoch(current), now)
         aside = _set_aside(current, now)
         _named_last(draft, current)
-    except OSError as exc:
-        hint = f"can {current.parent} be written to, and has its disk room?"
-        raise StoreError(f"{current}: {exc.strerror or exc}", hint=hint) from exc
-    finally:
-        for rest in (draft, *_beside(draft)):
-            rest.unlink(missing_ok=True)
     return aside
+
+
+@contextmanager
+def _written(draft: Path, target: Path) -> Iterator[None]:
+    """Whatever happens, nothing is left of the draft; an error of the disk says which place it was."""
+    try:
+        try:
+            yield
+        finally:
+            for rest in (draft, *_beside(draft)):
+                rest.unlink(missing_ok=True)
+    except OSError as exc:
+        hint = f"can {target.parent} be written to, and has its disk room?"
+        raise StoreError(f"{target}: {exc.strerror or exc}", hint=hint) from exc
 
 
 def _close_what_waited(db: sqlite3.Connection, epoch: int, now: datetime) -> None:
@@ -168,8 +189,8 @@ def _epoch(file: Path) -> int:
     """The newest epoch of `file`; 0 when it cannot be read."""
     try:
         with closing(_reading(file)) as db:
-            return int(db.execute("SELECT coalesce(max(epoch), 0) FROM lease").fetchone()[0])
-    except sqlite3.Error:
+            return int(_one(db, "SELECT coalesce(max(epoch), 0) FROM lease"))
+    except (StoreError, sqlite3.Error):
         return 0
 
 
@@ -223,24 +244,27 @@ def _tables(db: sqlite3.Connection) -> list[str]:
 
 
 def _counts(db: sqlite3.Connection, tables: list[str], day: date | None) -> dict[str, int]:
-    counts = {}
-    for table in tables:
-        columns = [column[1] for column in db.execute(f"PRAGMA table_info({table})")]
-        if day is None:
-            counts[table] = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  # names of the file's own
-        elif "session" in columns:
-            of_day = (day.isoformat(),)
-            counts[table] = db.execute(f"SELECT count(*) FROM {table} WHERE session = ?", of_day).fetchone()[0]  # noqa: S608
-    return counts
+    """Rows by table; with a `day` those of that session, in the tables that know sessions."""
+    if day is None:
+        return {table: _one(db, f'SELECT count(*) FROM "{table}"') for table in tables}
+    kept = [table for table in tables if _by_session(db, table)]
+    return {table: _one(db, f'SELECT count(*) FROM "{table}" WHERE session = ?', day.isoformat()) for table in kept}
+
+
+def _by_session(db: sqlite3.Connection, table: str) -> bool:
+    return any(column == "session" for _, column, *_ in db.execute(f'PRAGMA table_info("{table}")'))
 
 
 def _newest(db: sqlite3.Connection, tables: list[str]) -> datetime | None:
     asked = (_WRITTEN | {"lease": "renewed_at"}).items()
-    found = [
-        db.execute(f"SELECT max({column}) FROM {table}").fetchone()[0] for table, column in asked if table in tables
-    ]  # noqa: S608
+    found = [_one(db, f'SELECT max({column}) FROM "{table}"') for table, column in asked if table in tables]
     held = [at for at in found if at is not None]
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=max(held)) if held else None
+
+
+def _one(db: sqlite3.Connection, question: str, *values: object) -> Any:
+    """The one value that a question has as its answer; the names in it are our own, or the file's."""
+    return db.execute(question, values).fetchone()[0]
 
 
 @contextmanager
@@ -251,7 +275,42 @@ def _named(file: Path) -> Iterator[None]:
         raise StoreError(f"{file.name}: {exc}", hint="`runbook db check` says what can be read of it") from exc
 
 
-def free_space(file: Path) -> int:
-    """Bytes that are free where `file` lies, or is to lie."""
-    place = next(p for p in (file, *file.parents) if p.exists())
-    return shutil.disk_usage(place).free
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What takes how much room; bytes. `unused` lies within the file, `free` is what the disk has left."""
+
+    log: int
+    unused: int
+    free: int
+    settings: Mapping[str, Any]
+    tables: tuple[TableSize, ...]
+    sessions: int
+
+
+def measure(file: Path) -> Sizes:
+    """Measure the ledger at `file`; raises StoreError when it cannot be read."""
+    with _named(file), closing(_reading(file)) as db:
+        tables = _tables(db)
+        counts, sizes = _counts(db, tables, None), _sizes(db)
+        settings = {name: _one(db, f"PRAGMA {name}") for name in ("journal_mode", "page_size", "auto_vacuum")}
+        held = _one(db, "SELECT count(DISTINCT session) FROM occurrence") if "occurrence" in tables else 0
+        log = _beside(file)[0]
+        return Sizes(
+            log.stat().st_size if log.exists() else 0,
+            _one(db, "PRAGMA freelist_count") * settings["page_size"],
+            shutil.disk_usage(file.parent).free,
+            settings,
+            tuple(TableSize(t, counts[t], sizes.get(t) if sizes else None, _by_session(db, t)) for t in tables),
+            held,
+        )
+
+
+def _sizes(db: sqlite3.Connection) -> dict[str, int] | None:
+    """Bytes of each table with its indices; None where SQLite was built without that figure."""
+    try:
+        pages = db.execute(
+            "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name GROUP BY m.tbl_name"
+        )
+        return {name: int(size) for name, size in pages}
+    except sqlite3.OperationalError:
+        return None

@@ -167,10 +167,10 @@ class Ledger:
         """All occurrences of a session without their attempts: enough to decide what may start."""
         return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(occurrence.c.session == day))]
 
-    def sessions(self, newest: int) -> list[date]:
-        """The dates of the newest sessions in the ledger, newest first."""
+    def sessions(self, newest: int, until: date | None = None) -> list[date]:
+        """The dates of the newest sessions in the ledger, newest first; none after `until`."""
         days = select(occurrence.c.session).distinct().order_by(occurrence.c.session.desc()).limit(newest)
-        return list(self._c.execute(days).scalars())
+        return list(self._c.execute(days if until is None else days.where(occurrence.c.session <= until)).scalars())
 
     def open_before(self, day: date) -> list[Entry]:
         """Rows of earlier sessions that are not ended."""
