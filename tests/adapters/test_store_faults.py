@@ -92,11 +92,11 @@ class Bench:
         bench = self
 
         class Cursor(sqlite3.Cursor):
-            def execute(self, sql: str, given: Any = (), /) -> sqlite3.Cursor:
+            def execute(self, sql: str, given: Any = (), /) -> Any:
                 bench.fault.look(sql)
                 return super().execute(sql, given)
 
-            def executemany(self, sql: str, given: Any, /) -> sqlite3.Cursor:
+            def executemany(self, sql: str, given: Any, /) -> Any:
                 bench.fault.look(sql)
                 return super().executemany(sql, given)
 
