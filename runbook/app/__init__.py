@@ -3,6 +3,7 @@
 site     what a site holds: configuration, ledger, calendar, files
 doors    OpenAlgo, the channels, the bot, the host
 daemon   the daemon, put together
+upkeep   the database's backup, retention, check and restore
 library  the feed without a daemon, for a bot's own process
 """
 
@@ -42,18 +43,21 @@ from runbook.app.site import (
     warnings,
     year_list,
 )
+from runbook.app.upkeep import back_up_now, examine, restore
 
 __all__ = [
     "CONFIG",
     "Daemon",
     "Hooks",
     "almanac",
+    "back_up_now",
     "bot_watch",
     "bundle_target",
     "calendar_faults",
     "calendar_files",
     "channel_faults",
     "day_facts",
+    "examine",
     "follow_sources",
     "gateway",
     "host",
@@ -73,6 +77,7 @@ __all__ = [
     "read_bot_trades",
     "recorded_sessions",
     "recorded_ticks",
+    "restore",
     "stream",
     "warnings",
     "write_bundle",
