@@ -2,6 +2,7 @@
 
 site     what a site holds: configuration, ledger, calendar, files
 doors    OpenAlgo, the channels, the bot, the host
+phone    buttons and listeners of the telegram channels
 daemon   the daemon, put together
 library  the feed without a daemon, for a bot's own process
 """
@@ -39,6 +40,7 @@ from runbook.app.site import (
     read_bot_trades,
     recorded_sessions,
     recorded_ticks,
+    status_facts,
     warnings,
     year_list,
 )
@@ -73,6 +75,7 @@ __all__ = [
     "read_bot_trades",
     "recorded_sessions",
     "recorded_ticks",
+    "status_facts",
     "stream",
     "warnings",
     "write_bundle",
