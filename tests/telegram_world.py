@@ -77,6 +77,7 @@ class TelegramWorld:
         self.reached = threading.Event()  # a call hangs now
         self._updates: list[dict[str, Any]] = []
         self._next_update = 700001
+        self._newest: dict[str, Any] = {}
         self._message = 100
         self._presses: set[str] = set()
         self._allowed: list[str] = []
@@ -165,6 +166,12 @@ class TelegramWorld:
         """Update ids begin anew, as they do after a week without any."""
         self._next_update = start
 
+    def sends_again(self) -> None:
+        """The newest update comes once more: its confirmation did not arrive."""
+        with self._changed:
+            self._updates = [self._newest]
+            self._changed.notify_all()
+
     @property
     def waiting(self) -> int:
         """Updates that are not confirmed yet."""
@@ -199,7 +206,8 @@ class TelegramWorld:
     def _put(self, update: dict[str, Any]) -> None:
         with self._changed:
             if not self._allowed or next(iter(update)) in self._allowed:
-                self._updates.append({"update_id": self._next_update} | update)
+                self._newest = {"update_id": self._next_update} | update
+                self._updates.append(self._newest)
                 self._next_update += 1
             self._changed.notify_all()
 

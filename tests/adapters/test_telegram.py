@@ -58,7 +58,12 @@ def notifier(world, chat=ME, keyboard=lambda _about: (), token=TOKEN):
 
 def test_a_message_arrives_as_it_was_typed_with_its_title_bold_and_buttons_under_it(world):
     asked = []
-    desk = notifier(world, keyboard=lambda about: asked.append(about) or KEYS)
+
+    def keys(about):
+        asked.append(about)
+        return KEYS
+
+    desk = notifier(world, keyboard=keys)
     assert desk.send("phone", Message(TYPED.title, TYPED.body, ("feed{}@x",)), PLENTY) == (Delivery.SENT, "")
     (sent,) = world.sent
     assert sent.text.startswith(f"<b>{html.escape(TYPED.title, quote=False)}</b>\n")
