@@ -20,11 +20,16 @@ from __future__ import annotations
 
 import json
 import re
+import socketserver
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
+
+from tests.adapters.targets import AUTHORITY
 
 TOKEN = "987654321:AAFxm-phone_phone_phone_phone_phone"
 BOT_NAME = "runbook_desk_bot"
@@ -99,6 +104,8 @@ class TelegramWorld:
             def log_message(self, *args: object) -> None:
                 pass
 
+        self._handler = Handler
+        self._proxy: socketserver.ThreadingTCPServer | None = None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.api = f"http://127.0.0.1:{self._server.server_port}"
@@ -112,9 +119,41 @@ class TelegramWorld:
         self._over.set()
         with self._changed:
             self._changed.notify_all()
-        self._server.shutdown()
-        self._server.server_close()
+        for server in (self._server, self._proxy):
+            if server is not None:
+                server.shutdown()
+                server.server_close()
         self._thread.join()
+
+    def proxied(self, folder: Path) -> dict[str, str]:
+        """An environment in which https://api.telegram.org is this server: behind a proxy, by a certificate that is trusted."""
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        AUTHORITY.issue_cert("api.telegram.org").configure_cert(tls)
+        AUTHORITY.cert_pem.write_to_path(folder / "authority.pem")
+        api = self._handler
+
+        class Proxy(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                connect = self.rfile.readline().decode()
+                while self.rfile.readline().strip():
+                    pass
+                assert connect.startswith("CONNECT api.telegram.org:443 "), connect
+                self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                try:
+                    with tls.wrap_socket(self.request, server_side=True) as secured:
+                        api(secured, self.client_address, self.server)
+                except OSError:  # whoever called has gone
+                    pass
+
+        self._proxy = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy)
+        self._proxy.daemon_threads = True
+        threading.Thread(target=self._proxy.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        port = self._proxy.server_address[1]
+        return {
+            "HTTPS_PROXY": f"http://127.0.0.1:{port}",
+            "NO_PROXY": "127.0.0.1",
+            "REQUESTS_CA_BUNDLE": str(folder / "authority.pem"),
+        }
 
     # -- people -----------------------------------------------------------------------------------------------------
 

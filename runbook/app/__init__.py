@@ -23,6 +23,7 @@ from runbook.app.doors import (
     write_bundle,
 )
 from runbook.app.library import open_feed
+from runbook.app.phone import bot_of, bots
 from runbook.app.site import (
     CONFIG,
     almanac,
@@ -50,7 +51,9 @@ __all__ = [
     "Daemon",
     "Hooks",
     "almanac",
+    "bot_of",
     "bot_watch",
+    "bots",
     "bundle_target",
     "calendar_faults",
     "calendar_files",
