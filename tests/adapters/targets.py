@@ -11,7 +11,7 @@ import threading
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trustme
 from aiosmtpd.controller import Controller
@@ -129,14 +129,14 @@ class Mailbox:
 
         class Server(SMTP):
             def __init__(self, handler, **kwargs):
-                more = {"tls_context": tls, "require_starttls": True} if mode == "starttls" else {}
+                more: dict[str, Any] = {"tls_context": tls, "require_starttls": True} if mode == "starttls" else {}
                 super().__init__(handler, authenticator=login, auth_require_tls=False, **more, **kwargs)
 
         class Own(Controller):
             def factory(self):
                 return Server(self.handler, hostname="mail.test")
 
-        implicit = {"ssl_context": tls} if mode == "ssl" else {}
+        implicit: dict[str, Any] = {"ssl_context": tls} if mode == "ssl" else {}
         self.controller = Own(self, hostname="127.0.0.1", port=free_port(), **implicit)
 
     @property
