@@ -368,8 +368,8 @@ def test_update_numbers_that_start_anew_after_a_silent_week_are_heard(desk, worl
     with desk.store.write() as books:
         books.desk.hear(987654321, 900_000_000, desk.clock.now() - timedelta(days=8))
     world.renumber(500)
-    desk.ready()
     world.says("/ack 41")
+    desk.ready()
     desk.answered("ack 41")
 
 
