@@ -31,6 +31,7 @@ from runbook.phone import (
     ReportNow,
     Silence,
     Status,
+    Unsilence,
 )
 from runbook.ports import Telephone
 
@@ -63,6 +64,7 @@ class Deeds:
 
     ack: Callable[[Books, int, str, str, datetime], str]
     silence: Callable[[Books, str, datetime, str, str, datetime], str]
+    unsilence: Callable[[Books, int, str, datetime], str]
     answer: Callable[[Books, int, str, str, str, datetime], str]
     recheck: Callable[[Books, str, datetime], str]
     question: Callable[[Books, int], Question | None]  # the open ask of that number
@@ -262,7 +264,9 @@ class Listener:
         log.info("%s by %s: %s", type(command).__name__.lower(), actor, said)
         return said
 
-    def _do(self, books: Books, command: Ack | Silence | Answer | Recheck, actor: str, now: datetime) -> str:
+    def _do(
+        self, books: Books, command: Ack | Silence | Unsilence | Answer | Recheck, actor: str, now: datetime
+    ) -> str:
         match command:
             case Ack():
                 if command.mark:
@@ -270,6 +274,8 @@ class Listener:
                 return self._deeds.ack(books, command.number, command.note, actor, now)
             case Answer():
                 return self._answer(books, command, actor, now)
+            case Unsilence():
+                return self._deeds.unsilence(books, command.number, actor, now)
             case Recheck():
                 return self._deeds.recheck(books, actor, now)
         until, reason = now + command.length, "said by phone"

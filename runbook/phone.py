@@ -61,6 +61,13 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsilence:
+    """Silence `number` is over."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The choice a person makes on ask `number`; from a button by its place in the list."""
 
@@ -75,7 +82,7 @@ class Recheck:
     """Verify again now."""
 
 
-Command = Status | Plan | ReportNow | Help | Ack | Silence | Answer | Recheck
+Command = Status | Plan | ReportNow | Help | Ack | Silence | Unsilence | Answer | Recheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +188,7 @@ USAGE: dict[str, tuple[str, str, str]] = {
         "no messages for so long: of the alerts open now, or of what you name",
         "/silence 30m feed",
     ),
+    "unsilence": ("/unsilence N", "end silence N", "/unsilence 3"),
     "answer": ("/answer N CHOICE [note]", "answer question N", "/answer 12 done"),
     "recheck": ("/recheck", "verify the broker again now", "/recheck"),
     "help": ("/help", "this list", "/help"),
@@ -219,6 +227,8 @@ def parse(text: str, *, name: str = "", private: bool = True) -> Command | None:
             return Ack(_number(word, given, "the alert's number"), _note(rest.split(maxsplit=1)[1:]))
         case "silence":
             return _silence(given)
+        case "unsilence":
+            return Unsilence(_number(word, given, "the silence's number"))
         case "answer":
             number = _number(word, given, "the question's number")
             if len(given) < 2:

@@ -31,7 +31,12 @@ class People:
 
     def deeds(self) -> Deeds:
         return Deeds(
-            self.ack, self.silence, self.answer, self.recheck, lambda _books, number: self.questions.get(number)
+            self.ack,
+            self.silence,
+            self.unsilence,
+            self.answer,
+            self.recheck,
+            lambda _books, number: self.questions.get(number),
         )
 
     def _note(self, books: Books, kind: str, actor: str, now: datetime, **data: object) -> str:
@@ -46,6 +51,9 @@ class People:
     def silence(self, books: Books, pattern: str, until_: datetime, reason: str, actor: str, now: datetime) -> str:
         minutes = round((until_ - now).total_seconds() / 60)
         return self._note(books, "silence", actor, now, pattern=pattern, minutes=minutes)
+
+    def unsilence(self, books: Books, number: int, actor: str, now: datetime) -> str:
+        return self._note(books, "unsilence", actor, now, number=number)
 
     def answer(self, books: Books, number: int, choice: str, note: str, actor: str, now: datetime) -> str:
         del self.questions[number]
@@ -173,6 +181,8 @@ def test_what_is_done_is_done_by_the_person_who_said_it(desk, world):
     desk.answered("ack 41 logging in")
     world.says("/silence 45m feed.symbol")
     desk.answered("silence feed.symbol 45")
+    world.says("/unsilence 3")
+    desk.answered("unsilence 3")
     world.says("/answer 12 done called them")
     desk.answered("answer 12 done called them")
     world.says("/recheck")
@@ -180,6 +190,7 @@ def test_what_is_done_is_done_by_the_person_who_said_it(desk, world):
     assert desk.done() == [
         ("ack", {"number": 41, "note": "logging in"}, ACTOR),
         ("silence", {"pattern": "feed.symbol", "minutes": 45}, ACTOR),
+        ("unsilence", {"number": 3}, ACTOR),
         ("answer", {"number": 12, "choice": "done", "note": "called them"}, ACTOR),
         ("recheck", {}, ACTOR),
     ]

@@ -8,7 +8,21 @@ import pytest
 
 from runbook import phone
 from runbook.fault import Unfit
-from runbook.phone import Ack, Answer, Button, Door, Heard, Help, Pace, Plan, Recheck, ReportNow, Silence, Status
+from runbook.phone import (
+    Ack,
+    Answer,
+    Button,
+    Door,
+    Heard,
+    Help,
+    Pace,
+    Plan,
+    Recheck,
+    ReportNow,
+    Silence,
+    Status,
+    Unsilence,
+)
 from tests.fakes import at
 
 NOW = at("10:00")
@@ -31,6 +45,7 @@ DOOR = Door(GROUP, frozenset({ME, FRIEND}), "desk_bot")
         ("/ack 41  logging in   now", Ack(41, "logging in now")),
         ("/silence 30m", Silence(timedelta(minutes=30))),
         ("/silence 1h30m job{job=check_feed}", Silence(timedelta(minutes=90), "job{job=check_feed}")),
+        ("/unsilence 3", Unsilence(3)),
         ("/answer 12 done", Answer(12, "done")),
         ("/answer 12 NOT_DONE still waiting\nfor the broker", Answer(12, "not_done", "still waiting for the broker")),
         ("/status@desk_bot", Status()),
@@ -76,7 +91,7 @@ def test_no_command_can_touch_an_order_a_position_or_a_mode():
         type(phone.parse(f"{example} 1 x" if word == "answer" else example))
         for word, (_, _, example) in phone.USAGE.items()
     }
-    assert meant == {Status, Plan, ReportNow, Help, Ack, Silence, Answer, Recheck}
+    assert meant == {Status, Plan, ReportNow, Help, Ack, Silence, Unsilence, Answer, Recheck}
     for word in ("buy", "sell", "order", "exit", "cancel", "square_off", "live", "mode", "restart", "run"):
         with pytest.raises(Unfit):
             phone.parse(f"/{word} NIFTY")
