@@ -92,7 +92,7 @@ class Cluster:
     def stop(self) -> None:
         self._admin.dispose()
         self._server.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
-        self._server.wait(10.0)
+        self._server.wait(30.0)
         self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
