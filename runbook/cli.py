@@ -128,8 +128,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--slot", metavar="S", help="which of the job's anchors (default: the last)")
     one.add_argument("--reason", default="", help="why, for the ledger")
     one.add_argument("--again", action="store_true", help="also when it has succeeded already")
-    one = add("notify", "run:notify", "send a numbered test message on each channel")
-    one.add_argument("what", choices=("test",))
+    one = add("notify", "run:notify", "send a numbered test message on each channel; or set a Telegram bot up")
+    one.add_argument("what", choices=("test", "setup"), help="setup: print the chat and the user a bot hears from")
+    one.add_argument("service", nargs="?", choices=("telegram",), help="with setup")
     one.add_argument("--channel", metavar="NAME")
     json_too(one)
     one = add(

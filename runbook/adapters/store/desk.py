@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.fence import DAEMON
-from runbook.adapters.store.schema import config_version, lease, request
+from runbook.adapters.store.schema import config_version, lease, phone, request
 from runbook.day import Lease, Request
 from runbook.errors import AlreadyRunning
 
@@ -77,3 +77,14 @@ class DeskBook:
 
     def answer(self, number: int, text: str, now: datetime) -> None:
         self._c.execute(update(request).where(request.c.id == number).values(taken_at=now, answer=text))
+
+    def heard_until(self, bot: int) -> tuple[int, datetime] | None:
+        """Where listening to a bot's updates begins after the last one that did something, and when that was."""
+        row = self._c.execute(select(phone).where(phone.c.bot == bot)).one_or_none()
+        return None if row is None else (row.after, row.at)
+
+    def hear(self, bot: int, after: int, now: datetime) -> None:
+        """Keep, in the transaction of what an update did, that it is done: it is never done twice."""
+        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
+        row = dialect.insert(phone).values(bot=bot, after=after, at=now)
+        self._c.execute(row.on_conflict_do_update(index_elements=["bot"], set_={"after": after, "at": now}))

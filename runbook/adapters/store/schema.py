@@ -298,6 +298,13 @@ silence = Table(
     Column("ended_by", String(60)),
 )  # fmt: skip
 
+phone = Table(
+    "phone", metadata,
+    Column("bot", BigInteger, primary_key=True, autoincrement=False),
+    Column("after", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+)  # fmt: skip
+
 action = Table(
     "action", metadata,
     Column("id", _AUTO, primary_key=True),

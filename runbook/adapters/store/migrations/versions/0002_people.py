@@ -61,6 +61,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silence")),
     )
     op.create_table(
+        "phone",
+        sa.Column("bot", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("after", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("bot", name=op.f("pk_phone")),
+    )
+    op.create_table(
         "action",
         sa.Column("id", _AUTO, nullable=False),
         sa.Column("name", sa.String(length=40), nullable=False),
