@@ -137,7 +137,7 @@ class Ledger:
             .where(_of(run.key), attempt.c.n == run.n, attempt.c.ended_at.is_(None), standing(epoch))
             .values(
                 ended_at=run.ended, outcome=run.outcome, verdict=run.verdict, reason=run.reason, hint=run.hint,
-                facts=dict(run.facts), error_class=run.error_class,
+                facts=dict(run.facts), error_class=run.error_class and run.error_class[:80],
             )
         )  # fmt: skip
         if done.rowcount != 1:
