@@ -9,6 +9,7 @@ RunbookError
 ├── StoreError
 │   ├── StoreBusy          another process held the database past the busy time-out
 │   ├── StoreNewer         the database was written by a newer runbook
+│   ├── LeaseLost          another process took the lease: what this one writes no longer counts
 │   └── AlreadyRunning     a live daemon holds this database
 ├── GatewayError           OpenAlgo or the broker behind it
 │   ├── GatewayUnreachable nothing answers at the address (down, refused, time-out, DNS)
@@ -110,6 +111,13 @@ class StoreNewer(StoreError):
     """The database was written by a newer runbook."""
 
     hint = "install the newer runbook again, or give this one another `database:`"
+    permanent = True
+
+
+class LeaseLost(StoreError):
+    """Another process has taken the lease of this database."""
+
+    hint = "`runbook status` names the process that holds it now"
     permanent = True
 
 

@@ -4,6 +4,7 @@ site     what a site holds: configuration, ledger, calendar, files
 doors    OpenAlgo, the channels, the bot, the host
 phone    buttons and listeners of the telegram channels
 daemon   the daemon, put together
+upkeep   the database's backup, retention, check and restore
 library  the feed without a daemon, for a bot's own process
 """
 
@@ -45,12 +46,14 @@ from runbook.app.site import (
     warnings,
     year_list,
 )
+from runbook.app.upkeep import back_up_now, examine, restore
 
 __all__ = [
     "CONFIG",
     "Daemon",
     "Hooks",
     "almanac",
+    "back_up_now",
     "bot_of",
     "bot_watch",
     "bots",
@@ -59,6 +62,7 @@ __all__ = [
     "calendar_files",
     "channel_faults",
     "day_facts",
+    "examine",
     "follow_sources",
     "gateway",
     "host",
@@ -78,6 +82,7 @@ __all__ = [
     "read_bot_trades",
     "recorded_sessions",
     "recorded_ticks",
+    "restore",
     "status_facts",
     "stream",
     "warnings",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook.almanac import Almanac, Why, quieted
-from runbook.app import doors, phone, site
+from runbook.app import doors, phone, site, upkeep
 from runbook.budget import Budget
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config
@@ -197,6 +197,7 @@ class Daemon:
                 clock, self._gateway, self.monitor, lambda: doors.stream(config, clock), settings.symbols, settings.mode,
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
+                back_up=lambda day: upkeep.back_up(config, self.store, day),
             )
         )  # fmt: skip
         self.engine = Engine(

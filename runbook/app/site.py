@@ -164,6 +164,7 @@ def day_facts(store: Store, calendar: SessionCalendar, day: date) -> DayFacts:
         return DayFacts(
             calendar.day(day), tuple(books.ledger.session(day)), tuple(books.feed.changes(day)),
             tuple(books.feed.samples(day)), tuple(books.alerts.of_session(day)), tuple(books.alerts.messages(day)),
+            tuple(books.repeats.tallies(day)),
         )  # fmt: skip
 
 

@@ -299,6 +299,31 @@ def _span(left: timedelta) -> str:
     return format_duration(left) if left > timedelta() else "none"
 
 
+def _folder(value: object) -> str:
+    """A folder; a relative one lies beside the database."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        accepted = "a folder, relative to the database or absolute"
+        raise Unfit(f"{value!r} is no folder", accepted=accepted, example="backups")
+    return value.strip()
+
+
+class BackupTo(_Model):
+    """The day's copy of the database, which the step backup_db makes after the close."""
+
+    keep: int = Field(14, ge=1, le=1000, description="1 to 1000 daily copies", examples=[14])
+    folder: Annotated[str, BeforeValidator(_folder)] = Field(
+        "backups", description="a folder, relative to the database or absolute", examples=["~/backups/runbook"]
+    )
+
+
+class Retention(_Model):
+    """What becomes of old rows. Nothing is removed before a backup of it was proved."""
+
+    repeats_sessions: int = Field(
+        30, ge=10, le=5000, description="10 to 5000 sessions whose repeats are kept row by row", examples=[30]
+    )
+
+
 class AlertTo(_Model):
     """How loud a job's failure is, and who is told; every channel unless `to` names some."""
 
@@ -442,4 +467,6 @@ class Settings(_Model):
     rest: Rest = Field(default_factory=Rest)
     feed: Feed = Field(default_factory=Feed)
     ticks: Ticks = Field(default_factory=Ticks)
+    backup: BackupTo = Field(default_factory=BackupTo)
+    retention: Retention = Field(default_factory=Retention)
     jobs: tuple[Job, ...] = ()

@@ -19,7 +19,7 @@ from runbook.engine.alerting import Alerting
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
-from runbook.errors import JobFailed, RunbookError, StoreError
+from runbook.errors import JobFailed, LeaseLost, RunbookError, StoreError
 from runbook.job import Context, JobSpec, Key, Verdict
 from runbook.run import Attempt, Run, State
 
@@ -92,6 +92,7 @@ class Engine:
             if told := takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first):
                 self._alerting.notice(books, told, now, self._day(now))
                 self._watch.knows(books, now)
+        self._p.store.epoch = self._epoch
         self._planner.planned(now)
         self._renewed = now
         self._p.teller.start()
@@ -114,7 +115,7 @@ class Engine:
             with self._p.store.write() as books:
                 for held in self._running.values():
                     reason = "runbook was stopped while this ran"
-                    if books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason)):
+                    if books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason), self._epoch):
                         takeover.again(books, self._jobs, held.attempt.occurrence, now)  # else whoever took over has it
                 books.desk.release(self._p.holder, self._epoch, now)
         except StoreError as exc:
@@ -154,6 +155,9 @@ class Engine:
             self._wake.clear()
             try:
                 self._turn()
+            except LeaseLost as exc:
+                self._lost = str(exc)
+                log.critical("%s; this one ends", exc)
             except StoreError as exc:
                 log.error("%s; tried again with the next pulse%s", exc, f" ({exc.hint})" if exc.hint else "")
             except Exception as exc:
@@ -170,9 +174,7 @@ class Engine:
         self._record()
         for held in [h for h in self._running.values() if host_monotonic() - h.since > h.job.timeout + GRACE]:
             self._overrun(held, now)
-        self._heartbeat(now)
-        if self._lost:
-            return  # what is due belongs to whoever holds the lease now
+        self._heartbeat(now)  # raises LeaseLost: what is due then belongs to whoever holds the lease
         self._renew_calendar(now)
         self._replan(now)
         self._start_due(now)
@@ -225,6 +227,7 @@ class Engine:
             assert session is not None, key  # the command line asked the same calendar
             books.ledger.plan([(o, job.repeating) for o in agenda.occurrences(job, session)], self._p.config_hash)
             attempt = books.ledger.claim(key, actor, now, self._epoch, again=again)
+        self._p.store.epoch = self._epoch
         if attempt is None:
             raise JobFailed(f"{key} runs already or has ended", hint="--again runs it once more")
         self._p.teller.start()
@@ -364,7 +367,7 @@ class Engine:
             if done.actor != SCHEDULER and held and held.occurrence.planned > done.ended:
                 # Looked at by hand before its time: the planned run stays planned.
                 done = replace(done, again_at=held.occurrence.planned)
-            if not books.ledger.settle(done):
+            if not books.ledger.settle(done, self._epoch):
                 log.warning("%s came back after it was given up; what it returned does not count", key)
                 return
             deadline = held.occurrence.deadline if held else None
@@ -391,9 +394,7 @@ class Engine:
             return
         with self._p.store.write() as books:
             if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state()):
-                self._lost = "another process has taken the lease of this database"
-                log.critical("%s; this one ends", self._lost)
-                return
+                raise LeaseLost("another process has taken the lease of this database")
         self._renewed = now
 
     def _requests(self, now: datetime) -> None:
