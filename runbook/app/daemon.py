@@ -55,7 +55,6 @@ class Hooks:
     on_run: Callable[[Run], None] = lambda _run: None
     on_sent: Callable[[Row], None] = lambda _row: None
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
-    make_bot: phone.MakeBot = phone.bot_of
     log: Path | None = None  # the file this process logs to, so that others can name it
 
 
@@ -171,11 +170,9 @@ class Daemon:
         calendar = self.almanac.calendar()
         channels = tuple(config.secrets.channels)
         deeds = phone.deeds()
-        notifier = doors.notifier(config, phone.buttons(self.store, deeds), self._hooks.make_bot)
+        notifier = doors.notifier(config, phone.buttons(self.store, deeds))
         self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
-        self._listeners = phone.listeners(
-            config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge, self._hooks.make_bot
-        )
+        self._listeners = phone.listeners(config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge)
         policy = self._hooks.policy(site.policy_of(config))
         self.monitor = Monitor(
             FeedParts(

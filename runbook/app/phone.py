@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _KEEP_TRYING = timedelta(hours=24)
-MakeBot = Callable[[str], "Bot"]  # by its token
 
 
 def bot_of(token: str) -> Bot:
-    """A bot at the real address; there is no other outside of tests."""
+    """A bot at Telegram's address; the configuration knows no other."""
     from runbook.adapters.telegram import Bot
 
     return Bot(token)
@@ -67,7 +66,6 @@ def listeners(
     deeds: Deeds | None,
     calendar: Callable[[], SessionCalendar],
     told: Callable[[], None],
-    make: MakeBot = bot_of,
 ) -> list[Listener]:
     """One for each telegram channel with users; not started. `told` is called when something was put into the outbox."""
     made = []
@@ -75,7 +73,7 @@ def listeners(
         spec = config.settings.notify[name].telegram
         if deeds is None or spec is None or not spec.users or spec.chat is None:
             continue
-        bot = make(token)
+        bot = bot_of(token)
         made.append(
             Listener(
                 bot, bot.number, Door(spec.chat, frozenset(spec.users)), store, clock, deeds,
