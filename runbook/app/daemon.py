@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from runbook.desk import TheDesk
     from runbook.engine import CalendarNews, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
-    from runbook.listener import Listener
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.report import Report
@@ -82,7 +81,7 @@ class Daemon:
         self.teller: Teller
         self.desk: TheDesk
         self.vigil: Vigil
-        self._listeners: list[Listener] = []
+        self.phones: phone.Phones
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -105,8 +104,7 @@ class Daemon:
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
-                for listener in self._listeners:
-                    listener.start()
+                self.phones.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
         except BaseException:
@@ -116,7 +114,7 @@ class Daemon:
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         parts: list[tuple[str, Callable[[], object]]] = [
-            *(("phone", listener.stop) for listener in self._listeners),
+            ("phone", self.phones.stop),
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
@@ -172,7 +170,7 @@ class Daemon:
         deeds = phone.deeds()
         notifier = doors.notifier(config, phone.buttons(self.store, deeds))
         self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
-        self._listeners = phone.listeners(config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge)
+        self.phones = phone.phones(config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge)
         policy = self._hooks.policy(site.policy_of(config))
         self.monitor = Monitor(
             FeedParts(

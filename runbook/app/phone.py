@@ -59,15 +59,33 @@ def buttons(store: Store, deeds: Deeds | None) -> Callable[[Sequence[str]], Keyb
     return offer
 
 
-def listeners(
+class Phones:
+    """The listeners of a configuration; `start` and `stop` mirror each other."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = tuple(listeners)
+
+    def start(self) -> None:
+        for listener in self._listeners:
+            listener.start()
+
+    def stop(self) -> None:
+        """Stop all at once: what hangs in one costs the others nothing."""
+        for listener in self._listeners:
+            listener.close()
+        for listener in self._listeners:
+            listener.stop()
+
+
+def phones(
     config: Config,
     store: Store,
     clock: Clock,
     deeds: Deeds | None,
     calendar: Callable[[], SessionCalendar],
     told: Callable[[], None],
-) -> list[Listener]:
-    """One for each telegram channel with users; not started. `told` is called when something was put into the outbox."""
+) -> Phones:
+    """A listener for each telegram channel with users; not started. `told` is called when something was put into the outbox."""
     made = []
     for name, token in bots(config).items():
         spec = config.settings.notify[name].telegram
@@ -80,7 +98,7 @@ def listeners(
                 _views(config, store, calendar), _teller(config, store, clock, told),
             )
         )  # fmt: skip
-    return made
+    return Phones(made)
 
 
 def _teller(config: Config, store: Store, clock: Clock, told: Callable[[], None]) -> Callable[[Notice], None]:
