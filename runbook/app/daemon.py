@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from runbook.desk import TheDesk
     from runbook.engine import CalendarNews, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
-    from runbook.listener import Listener
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.report import Report
@@ -55,7 +54,6 @@ class Hooks:
     on_run: Callable[[Run], None] = lambda _run: None
     on_sent: Callable[[Row], None] = lambda _row: None
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
-    make_bot: phone.MakeBot = phone.bot_of
     log: Path | None = None  # the file this process logs to, so that others can name it
 
 
@@ -83,7 +81,7 @@ class Daemon:
         self.teller: Teller
         self.desk: TheDesk
         self.vigil: Vigil
-        self._listeners: list[Listener] = []
+        self.phones: phone.Phones
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -106,8 +104,7 @@ class Daemon:
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
-                for listener in self._listeners:
-                    listener.start()
+                self.phones.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
         except BaseException:
@@ -117,7 +114,7 @@ class Daemon:
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         parts: list[tuple[str, Callable[[], object]]] = [
-            *(("phone", listener.stop) for listener in self._listeners),
+            ("phone", self.phones.stop),
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
@@ -171,11 +168,9 @@ class Daemon:
         calendar = self.almanac.calendar()
         channels = tuple(config.secrets.channels)
         deeds = phone.deeds()
-        notifier = doors.notifier(config, phone.buttons(self.store, deeds), self._hooks.make_bot)
+        notifier = doors.notifier(config, phone.buttons(self.store, deeds))
         self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
-        self._listeners = phone.listeners(
-            config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge, self._hooks.make_bot
-        )
+        self.phones = phone.phones(config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge)
         policy = self._hooks.policy(site.policy_of(config))
         self.monitor = Monitor(
             FeedParts(
