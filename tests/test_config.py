@@ -292,7 +292,7 @@ def test_the_faults_stand_in_the_order_of_the_file(site):
         (jobs("{name: check_feed, at: open, from: open}"), "jobs[0]", "go with every", "together"),
         (jobs("{name: check_feed, at: []}"), "jobs[0].at", "no anchor", "at least one"),
         (jobs("{name: report_day, latest_start: close+30m}"), "jobs[0]", "is not before", "latest_start after"),
-        (jobs("{name: report_day, if_late: wait}"), "jobs[0].if_late", "'wait'", "'run' or 'skip'"),
+        (jobs("{name: report_day, if_late: wait}"), "jobs[0].if_late", "'wait'", "'run', 'skip' or 'ask'"),
         (jobs("just text"), "jobs[5]", "'just text'", ""),
         ("jobs: {name: x}\n", "jobs", "(a mapping)", "tuple"),
         ("database: sqlite:///\n", "database", "no file of SQLite", "a path"),

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from runbook.adapters.store.alerts import Alerts
+from runbook.adapters.store.asks import Asks, Pauses
 from runbook.adapters.store.calendars import Calendars
 from runbook.adapters.store.desk import DeskBook
 from runbook.adapters.store.feedlog import FeedLog
@@ -36,6 +37,8 @@ class Books:
         self.feed = FeedLog(connection)
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
+        self.asks = Asks(connection)
+        self.pauses = Pauses(connection)
 
 
 class Store:
