@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from runbook.adapters.exchange import Refreshed
     from runbook.adapters.overlay import Overlay
     from runbook.adapters.recorder import RecordedTicks
-    from runbook.adapters.store import Store
+    from runbook.adapters.store import Books, Store
     from runbook.config.form import Feed
+    from runbook.pause import Pause
     from runbook.recon import PriceRanges, TradeLog
     from runbook.yearlist import Listed
 
@@ -163,7 +164,14 @@ def day_facts(store: Store, calendar: SessionCalendar, day: date) -> DayFacts:
         return DayFacts(
             calendar.day(day), tuple(books.ledger.session(day)), tuple(books.feed.changes(day)),
             tuple(books.feed.samples(day)), tuple(books.alerts.of_session(day)), tuple(books.alerts.messages(day)),
+            tuple(books.asks.of_session(day)), _pauses(books, calendar, day),
         )  # fmt: skip
+
+
+def _pauses(books: Books, calendar: SessionCalendar, day: date) -> tuple[Pause, ...]:
+    """What was held back on a calendar day of the exchange."""
+    start = datetime.combine(day, time(), calendar.zone)
+    return tuple(books.pauses.between(start, start + timedelta(days=1)))
 
 
 def warnings(config: Config) -> list[str]:

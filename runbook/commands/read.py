@@ -12,9 +12,11 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from runbook import app
+from runbook.alert import Severity
 from runbook.clock import SystemClock
 from runbook.config import Config
 from runbook.errors import CalendarError, StoreError, UsageError
+from runbook.pause import Pause
 from runbook.session import SessionCalendar
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def plan(args: argparse.Namespace) -> int:
     config = app.load_config(args.site)
     calendar = _calendar(config)
     first, last = _span(args, calendar.today(SystemClock().now()))
-    rows = plan_days(calendar, config.jobs, first, last)
+    rows = plan_days(calendar, config.jobs, first, last, _pauses(config))
     if args.json:
         print(json.dumps(to_json(rows, calendar.zone), indent=1))
     else:
@@ -75,6 +77,12 @@ def _calendar(config: Config) -> SessionCalendar:
         raise CalendarError("the calendar could not be computed", hint=done.stderr.strip() or done.stdout.strip())
     with _ledger(config) as store:
         return app.almanac(config, store).calendar()
+
+
+def _pauses(config: Config) -> list[Pause]:
+    """What a person holds back now."""
+    with _ledger(config) as store, store.read() as books:
+        return books.pauses.held(SystemClock().now())
 
 
 def _span(args: argparse.Namespace, today: date) -> tuple[date, date]:
@@ -108,10 +116,12 @@ def status(args: argparse.Namespace) -> int:
         with store.read() as books:
             lease, alerts, unsent = books.desk.lease(), books.alerts.unresolved(), books.alerts.unsent()
             known = books.ledger.sessions(1)
+            asks, pauses = books.asks.waiting(), books.pauses.held(now)
         shown = _current(calendar, known, now)
         facts = StatusFacts(
             now, calendar, app.day_facts(store, calendar, shown), lease, tuple(alerts), unsent, config.notes,
-            mode=config.settings.mode,
+            mode=config.settings.mode, asks=tuple(asks), pauses=tuple(pauses),
+            critical=frozenset(job.name for job in config.jobs if job.severity is Severity.CRITICAL),
         )  # fmt: skip
     if args.json:
         print(json.dumps(status_json(facts), indent=1))

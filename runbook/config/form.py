@@ -10,10 +10,22 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
 
 from runbook.alert import Severity
+from runbook.ask import VERIFY_AFTER, AskSpec, Standing
 from runbook.fault import Unfit
+from runbook.finding import Finding
 from runbook.job import IfLate, JobSpec, OnAbandoned, target
 from runbook.symbols import Symbol, parse_symbol
 from runbook.trigger import Anchor, At, Every, format_duration, order_fault, parse_duration
@@ -262,13 +274,71 @@ class AlertTo(_Model):
     to: tuple[str, ...] | None = None
 
 
+_Name = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="small letters, digits and _", examples=["check_feed"])
+]
+
+
+class Question(_Model):
+    """What a person is asked: the question, how it is done, the answers, and which holds when nobody gives one."""
+
+    question: str = Field(
+        min_length=1, max_length=400, description="one sentence", examples=["Is the margin enough for today?"]
+    )
+    how: tuple[str, ...] = Field((), description="a list of steps", examples=["[log in, look at the funds]"])
+    link: str = Field("", description="where it is done", examples=["http://127.0.0.1:5000"])
+    contact: str = Field("", description="who can help", examples=["the broker's API desk"])
+    choices: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], ...] = Field(
+        ("done", "not_done"), description="two to six words of small letters, digits and _", examples=["[done, not_done]"],
+        min_length=2, max_length=6,
+    )  # fmt: skip
+    default: str = Field(
+        description="the choice that holds when nobody answers: the one that does nothing", examples=["not_done"]
+    )
+    deadline: AnchorText = Field(description="by when: an anchor", examples=["open-5m"])
+    verify: str | None = Field(None, description="the job that looks again after a yes", examples=["verify_broker"])
+    verify_after: Duration = Field(VERIFY_AFTER, description="how long after the answer", examples=["15s"])
+
+    @model_validator(mode="after")
+    def _safe(self) -> Question:
+        if len(set(self.choices)) != len(self.choices):
+            raise Unfit("a choice stands twice", accepted="each choice once", example="[done, not_done]")
+        if self.default not in self.choices:
+            accepted = " or ".join(self.choices)
+            raise Unfit(f"default {self.default!r} is none of the choices", accepted=accepted, example=self.choices[-1])
+        return self
+
+    def spec(self) -> AskSpec:
+        return AskSpec(
+            " ".join(self.question.split()), self.choices, self.default, self.deadline, self.how, self.link, self.contact,
+            self.verify, self.verify_after,
+        )  # fmt: skip
+
+
+class StandingQuestion(Question):
+    """One entry of `asks:`: a question that something found raises, and no clock."""
+
+    name: _Name
+    when: tuple[Finding, ...] = Field(
+        min_length=1, description=f"a list of findings: {', '.join(Finding)}", examples=["[broker_refused]"]
+    )
+    deadline: AnchorText = Field(Anchor.parse("close"), description="by when: an anchor", examples=["close"])
+    once: bool = False
+    enabled: bool = True
+
+    def standing(self) -> Standing:
+        return Standing(self.name, self.when, self.spec(), self.once)
+
+
 class Job(_Model):
     """One entry of `jobs:`."""
 
-    name: str = Field(
-        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="small letters, digits and _", examples=["check_feed"]
+    name: _Name
+    kind: Literal["step", "manual"] = Field(
+        "step", description="step (a function runs it) or manual (a person does it, and is asked)", examples=["manual"]
     )
-    run: Annotated[str, BeforeValidator(_run)]
+    run: Annotated[str, BeforeValidator(_run)] | None = Field(None, validate_default=True)
+    ask: Question | None = None
     at: (
         Annotated[tuple[Anchor, ...], BeforeValidator(_anchors), PlainSerializer(lambda v: [str(a) for a in v])] | None
     ) = None
@@ -289,6 +359,52 @@ class Job(_Model):
     enabled: bool = True
     alert: AlertTo = AlertTo()
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+
+    @field_validator("run", mode="before")
+    @classmethod
+    def _needed(cls, value: object, info: ValidationInfo) -> object:
+        if value is None and info.data.get("kind") != "manual":
+            raise PydanticKnownError("missing")
+        return value
+
+    @model_validator(mode="after")
+    def _whose(self) -> Job:
+        """A person or a function, and not both."""
+        question = "ask: {question: ..., default: not_done, deadline: open-5m}"
+        if self.kind == "step":
+            if self.ask is not None:
+                raise Unfit(
+                    f"{self.name}: ask goes with kind: manual",
+                    accepted="kind: manual with ask, and no run",
+                    example=question,
+                )
+        elif self.ask is None or self.run is not None:
+            raise Unfit(
+                f"{self.name}: a manual step has {'no run' if self.run else 'ask'}",
+                accepted="ask, and no run",
+                example=question,
+            )
+        elif self.every is not None or self.repeat_until_ok is not None:
+            raise Unfit(
+                f"{self.name}: nobody can be asked again and again",
+                accepted="at, without every and repeat_until_ok",
+                example="at: [open-45m]",
+            )
+        else:
+            for anchor in self.at or ():
+                if fault := order_fault(anchor, self.ask.deadline):
+                    raise Unfit(
+                        f"{self.name}: ask.deadline: {fault}",
+                        accepted="a deadline after each anchor",
+                        example="open-5m",
+                    )
+        if self.every is not None and (self.if_late is IfLate.ASK or self.on_abandoned is OnAbandoned.ASK):
+            raise Unfit(
+                f"{self.name}: a repeat asks nobody",
+                accepted="if_late and on_abandoned: ask with at",
+                example="if_late: run",
+            )
+        return self
 
     @model_validator(mode="after")
     def _when(self) -> Job:
@@ -324,10 +440,12 @@ class Job(_Model):
             trigger = Every(self.every, self.from_, self.until)
         else:
             trigger = At(self.at or ())
+        asks = self.ask.spec() if self.ask is not None else None
+        latest = self.latest_start if asks is None else asks.deadline
         return JobSpec(
-            self.name, self.run, trigger, self.timeout.total_seconds(), self.latest_start, self.deadline,
+            self.name, self.run or "", trigger, self.timeout.total_seconds(), latest, self.deadline,
             self.repeat_until_ok, self.needs, self.after, self.if_late, self.on_abandoned, self.catch_up_sessions,
-            self.resident, self.acts, self.alert.severity, self.alert.to, self.with_,
+            self.resident, self.acts, self.alert.severity, self.alert.to, self.with_, asks,
         )  # fmt: skip
 
 
@@ -354,3 +472,4 @@ class Settings(_Model):
     feed: Feed = Field(default_factory=Feed)
     ticks: Ticks = Field(default_factory=Ticks)
     jobs: tuple[Job, ...] = ()
+    asks: tuple[StandingQuestion, ...] = ()
