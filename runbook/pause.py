@@ -27,6 +27,11 @@ class Pause:
         """True while the pause is in force."""
         return self.since <= at and (self.ended is None or at < self.ended) and (self.until is None or at < self.until)
 
+    def meets(self, first: datetime, last: datetime) -> bool:
+        """True when the pause is in force at some time from `first` to `last`."""
+        over = (end for end in (self.ended, self.until) if end is not None)
+        return self.since <= last and all(first < end for end in over)
+
     def covers(self, job: str) -> bool:
         return self.job in (job, ALL)
 

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from runbook.pause import Pause, pause_of
+from runbook.pause import Pause
 from runbook.session import Confidence, Day, DayStatus, Session, SessionCalendar
 from runbook.trigger import At, Trigger, describe, format_duration, ordinal, repeats
 
@@ -70,8 +70,8 @@ def plan_days(
 
 
 def _held(run: PlannedRun, pauses: Sequence[Pause], zone: ZoneInfo) -> PlannedRun:
-    """The run with the pause that it falls into; of a repeat, the one that its first or its last firing falls into."""
-    found = pause_of(pauses, run.job, run.first) or pause_of(pauses, run.job, run.last)
+    """The run with a pause that it falls into, or of a repeat some of its firings."""
+    found = next((p for p in pauses if p.covers(run.job) and p.meets(run.first, run.last)), None)
     return run if found is None else replace(run, paused=found.words(zone, run.first))
 
 

@@ -12,7 +12,7 @@ import pytest
 from runbook import people
 from runbook.ask import Ask, AskKind, AskSpec, AskState, Standing
 from runbook.config.defaults import ASKS
-from runbook.config.form import StandingQuestion
+from runbook.config.question import StandingQuestion
 from runbook.day import FeedChange
 from runbook.engine import FeedNews
 from runbook.errors import UsageError

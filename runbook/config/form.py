@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     ValidationInfo,
@@ -23,12 +21,13 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from runbook.alert import Severity
-from runbook.ask import VERIFY_AFTER, AskSpec, Standing
+from runbook.config.base import AnchorText, Duration, Name, text
+from runbook.config.base import Model as _Model
+from runbook.config.question import Question, StandingQuestion
 from runbook.fault import Unfit
-from runbook.finding import Finding
 from runbook.job import IfLate, JobSpec, OnAbandoned, target
 from runbook.symbols import Symbol, parse_symbol
-from runbook.trigger import Anchor, At, Every, format_duration, order_fault, parse_duration
+from runbook.trigger import Anchor, At, Every, order_fault
 
 
 class Mode(StrEnum):
@@ -48,19 +47,7 @@ class Mode(StrEnum):
         return "analyze" if self is Mode.ANALYZER else "live"
 
 
-_text = PlainSerializer(str)
-
-
-def _length(value: object) -> timedelta:
-    length = parse_duration(value)
-    if not length:
-        raise Unfit(f"{value!r} is no time at all", accepted="more than nothing", example="30s")
-    return length
-
-
-Duration = Annotated[timedelta, BeforeValidator(_length), PlainSerializer(format_duration)]
-AnchorText = Annotated[Anchor, BeforeValidator(Anchor.parse), _text]
-SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), _text]
+SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), text]
 
 
 def _url(schemes: tuple[str, ...], example: str) -> BeforeValidator:
@@ -98,10 +85,6 @@ def _zone(value: object) -> ZoneInfo:
         raise Unfit(f"{value!r} is no time zone", accepted="a name of the tz database", example="Asia/Kolkata") from exc
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
-
-
 def _unit(value: object) -> str:
     """A systemd unit; nothing else may reach a command line."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9@_.:-]{0,200}", value):
@@ -131,7 +114,7 @@ class Trades(_Model):
 
     files: str
     format: Literal["csv", "jsonl"] = "csv"
-    zone: Annotated[ZoneInfo, BeforeValidator(_zone), _text] = ZoneInfo("Asia/Kolkata")
+    zone: Annotated[ZoneInfo, BeforeValidator(_zone), text] = ZoneInfo("Asia/Kolkata")
     fields: dict[str, str] = Field(default_factory=dict)
     trust: dict[Literal["time"], Literal["exact", "second", "logged_late", "unknown"]] = Field(default_factory=dict)
 
@@ -274,66 +257,10 @@ class AlertTo(_Model):
     to: tuple[str, ...] | None = None
 
 
-_Name = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="small letters, digits and _", examples=["check_feed"])
-]
-
-
-class Question(_Model):
-    """What a person is asked: the question, how it is done, the answers, and which holds when nobody gives one."""
-
-    question: str = Field(
-        min_length=1, max_length=400, description="one sentence", examples=["Is the margin enough for today?"]
-    )
-    how: tuple[str, ...] = Field((), description="a list of steps", examples=["[log in, look at the funds]"])
-    link: str = Field("", description="where it is done", examples=["http://127.0.0.1:5000"])
-    contact: str = Field("", description="who can help", examples=["the broker's API desk"])
-    choices: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], ...] = Field(
-        ("done", "not_done"), description="two to six words of small letters, digits and _", examples=["[done, not_done]"],
-        min_length=2, max_length=6,
-    )  # fmt: skip
-    default: str = Field(
-        description="the choice that holds when nobody answers: the one that does nothing", examples=["not_done"]
-    )
-    deadline: AnchorText = Field(description="by when: an anchor", examples=["open-5m"])
-    verify: str | None = Field(None, description="the job that looks again after a yes", examples=["verify_broker"])
-    verify_after: Duration = Field(VERIFY_AFTER, description="how long after the answer", examples=["15s"])
-
-    @model_validator(mode="after")
-    def _safe(self) -> Question:
-        if len(set(self.choices)) != len(self.choices):
-            raise Unfit("a choice stands twice", accepted="each choice once", example="[done, not_done]")
-        if self.default not in self.choices:
-            accepted = " or ".join(self.choices)
-            raise Unfit(f"default {self.default!r} is none of the choices", accepted=accepted, example=self.choices[-1])
-        return self
-
-    def spec(self) -> AskSpec:
-        return AskSpec(
-            " ".join(self.question.split()), self.choices, self.default, self.deadline, self.how, self.link, self.contact,
-            self.verify, self.verify_after,
-        )  # fmt: skip
-
-
-class StandingQuestion(Question):
-    """One entry of `asks:`: a question that something found raises, and no clock."""
-
-    name: _Name
-    when: tuple[Finding, ...] = Field(
-        min_length=1, description=f"a list of findings: {', '.join(Finding)}", examples=["[broker_refused]"]
-    )
-    deadline: AnchorText = Field(Anchor.parse("close"), description="by when: an anchor", examples=["close"])
-    once: bool = False
-    enabled: bool = True
-
-    def standing(self) -> Standing:
-        return Standing(self.name, self.when, self.spec(), self.once)
-
-
 class Job(_Model):
     """One entry of `jobs:`."""
 
-    name: _Name
+    name: Name
     kind: Literal["step", "manual"] = Field(
         "step", description="step (a function runs it) or manual (a person does it, and is asked)", examples=["manual"]
     )
