@@ -189,7 +189,9 @@ class Ask:
         found += [f"help: {self.contact}"] if self.contact else []
         found.append(f"answer: {self.how_to_answer}")
         if self.deadline is not None:
-            found.append(f"unanswered at {self.deadline.astimezone(zone):%H:%M}: {self.default}")
+            until, asked = self.deadline.astimezone(zone), self.asked.astimezone(zone)
+            form = "%H:%M" if until.date() == asked.date() else "%d %b %H:%M"
+            found.append(f"unanswered at {until:{form}}: {self.default}")
         return tuple(found)
 
 

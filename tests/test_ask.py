@@ -10,7 +10,7 @@ import pytest
 from runbook.ask import Ask, AskKind, AskState, hash_of, key_of
 from runbook.errors import UsageError
 from runbook.session import INDIA
-from tests.fakes import MONDAY, at
+from tests.fakes import MONDAY, TUESDAY, at
 
 EVIDENCE = {"finding": "broker_refused"}
 
@@ -82,3 +82,7 @@ def test_the_lines_hold_all_that_a_person_needs():
         "Is somebody logged in?", "seen: broker: token expired", "1. log in", "2. see that it shows Connected",
         "http://desk:5000", "help: the broker", "answer: runbook answer 12 done | not_done", "unanswered at 15:40: not_done",
     )  # fmt: skip
+
+
+def test_a_deadline_on_another_day_has_its_date():
+    assert ask(deadline=at("02:40", TUESDAY)).lines(INDIA)[-1] == "unanswered at 24 Nov 02:40: not_done"

@@ -15,6 +15,7 @@ from runbook.config.defaults import ASKS
 from runbook.config.question import StandingQuestion
 from runbook.day import FeedChange
 from runbook.engine import FeedNews
+from runbook.engine.asking import Asking
 from runbook.errors import UsageError
 from runbook.finding import Finding
 from runbook.job import Found, IfLate, JobSpec, OnAbandoned, Verdict
@@ -336,6 +337,46 @@ def test_somebody_who_says_no_is_left_alone_for_the_session(make):
     answer(w, 1, "not_done")
     w.go("08:46", "08:50", "09:05")
     assert len(asks(w)) == 1
+
+
+def test_a_no_to_one_finding_is_no_answer_to_another(make):
+    w = make(verify(), asks=(LOGIN,)).start()
+    w.steps.does["verify_broker"] = lambda _: DEAD
+    w.go("08:15", "08:45")
+    answer(w, 1, "not_done")
+    w.steps.does["verify_broker"] = lambda _: ALIVE
+    w.go("08:50", "09:05")
+    change(w, "09:16", "ARMED", "LIVE")
+    change(w, "10:00", "SUSPECT", "FALLBACK", "H3", "no tick for 60 s")
+    w.go("10:05:05")
+    assert [(a.evidence["finding"], a.state) for a in asks(w)] == [
+        ("broker_refused", AskState.ANSWERED), ("feed_mute", AskState.OPEN),
+    ]  # fmt: skip
+
+
+def test_an_approval_is_put_by_whoever_needs_it_and_unanswered_it_is_the_safe_default(make):
+    w = make(verify(), now="09:30").start()
+    asking = w.engine._keepers[0]
+    assert isinstance(asking, Asking)
+    wanted = Ask(
+        "remedy@restart@1",
+        AskKind.APPROVAL,
+        MONDAY,
+        "restart",
+        "Restart?",
+        ("restart", "leave"),
+        "leave",
+        {"alert": 7},
+        at("09:30"),
+        at("09:40"),
+    )
+    for _ in range(2):
+        with w.store.write() as books:
+            asking.put(books, wanted, w.clock.now())
+    assert w.told() == ["[ASK] restart #1"]
+    w.go("09:40")
+    assert (only(w).state, only(w).answer) == (AskState.DEFAULTED, "leave")
+    assert w.told()[1:] == ["[WARN] restart: nobody answered, leave holds #1"]
 
 
 def shipped() -> tuple[Standing, ...]:

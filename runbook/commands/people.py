@@ -120,9 +120,10 @@ def resume(args: argparse.Namespace) -> int:
 def skip(args: argparse.Namespace) -> int:
     """Skip a step once."""
     config = app.load_config(args.site)
-    _named(args.step, [*(job.name for job in config.jobs), ALL])
+    names = [job.name for job in config.jobs]
+    _named(args.step, [*names, ALL])
     with _ledger(config) as store, store.write() as books:
-        print(people.skip(books, args.step, args.session, args.reason, _actor(), SystemClock().now()))
+        print(people.skip(books, args.step, args.session, args.reason, _actor(), SystemClock().now(), known=names))
     return 0
 
 

@@ -80,9 +80,9 @@ class Asking:
                 self._end(books, ended, now)
             held = [e for key in due.late if (e := books.ledger.entry(key)) is not None]
             for entry in (*due.rows, *held):
-                self._open(books, self._about(books, entry, now), now, tell=True)
+                self.put(books, self._about(books, entry, now), now, tell=True)
             for raised in due.raised:
-                self._open(books, raised, now, tell=not self._told_otherwise(books, raised, now))
+                self.put(books, raised, now, tell=not self._told_otherwise(books, raised, now))
             for ask in due.looks:
                 self._look(books, ask, now)
         return True
@@ -148,7 +148,8 @@ class Asking:
             return None
         if one.once and any(a.state is AskState.ANSWERED and a.answer != a.default for a in before):
             return None
-        if last is not None and (last.verify_at is not None or _said_no(last)):
+        no = last is not None and _said_no(last) and dict(last.evidence) == seen.evidence()
+        if last is not None and (no or last.verify_at is not None):
             return None
         begun = seen.since if last is None or last.at is None else max(seen.since, last.at)
         patient = timedelta() if seen.by_check else PATIENCE
@@ -191,7 +192,8 @@ class Asking:
             made, kind, key.session, key.job, question, (RUN, SKIP), SKIP, held, now, entry.occurrence.latest_start, key.slot, seen,
         )  # fmt: skip
 
-    def _open(self, books: Books, ask: Ask, now: datetime, *, tell: bool) -> None:
+    def put(self, books: Books, ask: Ask, now: datetime, *, tell: bool = True) -> None:
+        """Open `ask`, unless its key was asked before, and tell it once."""
         made = books.asks.open(ask)
         if made is None:
             return

@@ -56,10 +56,13 @@ def resume(books: Books, job: str, actor: str, now: datetime) -> str:
     return f"resumed: {', '.join(p.job for p in mine)}; what was skipped meanwhile stays skipped"
 
 
-def skip(books: Books, key_or_job: Key | str, session: date | None, reason: str, actor: str, now: datetime) -> str:
+def skip(
+    books: Books, key_or_job: Key | str, session: date | None, reason: str, actor: str, now: datetime, *,
+    known: Sequence[str] = (),
+) -> str:  # fmt: skip
     """End what is still to come of a step in one session as skipped; `session` None: the next that has anything of it."""
     job = key_or_job if isinstance(key_or_job, str) else key_or_job.job
-    _known(books, job, ())
+    _known(books, job, known)
     if job == ALL:
         raise UsageError(
             "skip takes one step", hint="`runbook pause all --until ... --reason ...` holds all of them back"
