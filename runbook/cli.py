@@ -106,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--date", type=_day, metavar="D", help="default: today")
     json_too(one)
     _feed(add, json_too)
+    _db(add, json_too)
     one = add("doctor", "doctor:doctor", "every hop from runbook to the bot, now; read-only, safe against bans")
     one.add_argument("--probe", action="store_true", help="open a stream of its own although a daemon watches one")
     one.add_argument(
@@ -129,8 +130,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--reason", default="", help="why, for the ledger")
     one.add_argument("--again", action="store_true", help="also when it has succeeded already")
     _alerts(add, json_too)
-    one = add("notify", "run:notify", "send a numbered test message on each channel")
-    one.add_argument("what", choices=("test",))
+    _people(add, json_too)
+    one = add("notify", "run:notify", "send a numbered test message on each channel; or set a Telegram bot up")
+    one.add_argument("what", choices=("test", "setup"), help="setup: print the chat and the user a bot hears from")
+    one.add_argument("service", nargs="?", choices=("telegram",), help="with setup")
     one.add_argument("--channel", metavar="NAME")
     json_too(one)
     one = add(
@@ -181,6 +184,30 @@ def _alerts(
     one.add_argument("number", type=int, metavar="N", help="as `runbook silences` shows it")
 
 
+def _people(
+    add: Callable[[str, str, str], argparse.ArgumentParser], json_too: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """What a person is asked, and what he says: asks, answer, recheck, pause, resume, skip."""
+    one = add("asks", "people:asks", "what waits for an answer of yours, with all you need to give it")
+    one.add_argument("--all", action="store_true", help="the answered and the closed ones too, the newest 50")
+    json_too(one)
+    one = add("answer", "people:answer", "answer what was asked; an answer counts once")
+    one.add_argument("number", type=int, metavar="N", help="the number of the ask")
+    one.add_argument("choice", metavar="CHOICE", help="one of its choices")
+    one.add_argument("--note", default="", metavar="TEXT", help="for the ledger and the report")
+    add("recheck", "people:recheck", "have the daemon verify the broker again now, stream included")
+    one = add("pause", "people:pause", "hold a step back for maintenance; what falls into it ends as skipped")
+    one.add_argument("step", metavar="STEP", help="a name under `jobs:`, or all")
+    one.add_argument("--until", metavar="WHEN", help="30m, 15:30 or 2026-11-27; default: until it is resumed")
+    one.add_argument("--reason", required=True, type=_words, metavar="TEXT", help="why, for the report")
+    one = add("resume", "people:resume", "end a pause")
+    one.add_argument("step", metavar="STEP", help="what was paused, or all")
+    one = add("skip", "people:skip", "skip what is still to come of a step in one session")
+    one.add_argument("step", metavar="STEP", help="a name under `jobs:`")
+    one.add_argument("--session", type=_day, metavar="D", help="default: the next that has anything of it")
+    one.add_argument("--reason", required=True, type=_words, metavar="TEXT", help="why, for the report")
+
+
 def _feed(
     add: Callable[[str, str, str], argparse.ArgumentParser], json_too: Callable[[argparse.ArgumentParser], None]
 ) -> None:
@@ -202,6 +229,26 @@ def _feed(
     )  # fmt: skip
     one.add_argument("--cuts", type=int, default=40, metavar="N", help="losses made of each session (default 40)")
     json_too(one)
+
+
+def _db(
+    add: Callable[[str, str, str], argparse.ArgumentParser], json_too: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """`runbook db ...`: the database's own keep."""
+    top = add("db", "db:check", "the database: read all of it, copy it, go back to a copy")
+    actions = top.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=text, description=text)
+        made.set_defaults(handler=f"db:{name}")
+        return made
+
+    json_too(action("check", "every page read: damage, version, sizes, growth, what will be rolled up; 0 well, 1 not"))
+    one = action("backup", "a copy while the daemon runs, read back before it gets its name")
+    one.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: by the time, among the daily ones")
+    one = action("restore", "a copy in the place of the database, which is kept; not while a daemon runs")
+    one.add_argument("file", type=Path, metavar="FILE", help="what `db backup` or the step backup_db wrote")
+    one.add_argument("--yes", action="store_true", help="without asking")
 
 
 def _calendar(

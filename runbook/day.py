@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runbook.alert import Alert
+    from runbook.ask import Ask
     from runbook.outbox import Row
+    from runbook.pause import Pause
     from runbook.run import Entry
     from runbook.session import Day
 
@@ -32,6 +34,27 @@ class FeedSample:
 
     at: datetime
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Firings of a repeat that were all well, one after the other, and of which no more is kept than this.
+
+    `first` and `last` are when the first and the last of the `count` began. What stands before and after them in the
+    ledger is kept as it was.
+    """
+
+    job: str
+    first: datetime
+    last: datetime
+    count: int
+
+    def began(self) -> tuple[datetime, ...]:
+        """When each began, were they evenly spread; a repeat's firings are."""
+        if self.count == 1:
+            return (self.first,)
+        apart = (self.last - self.first) / (self.count - 1)
+        return tuple(self.first + n * apart for n in range(self.count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +93,6 @@ class DayFacts:
     samples: tuple[FeedSample, ...]
     alerts: tuple[Alert, ...]
     messages: tuple[Row, ...]
+    rolled: tuple[Tally, ...] = ()
+    asks: tuple[Ask, ...] = ()
+    pauses: tuple[Pause, ...] = ()

@@ -127,8 +127,9 @@ def recover(row: Row, now: datetime) -> Row:
 
 
 def text_of(row: Row) -> Message:
-    """The message as it goes out now; a repeat says so."""
-    return replace(row.message, title=f"{row.message.title} {REPEAT_MARK}") if row.repeat else row.message
+    """The message as it goes out now, with the key of what it is about; a repeat says so."""
+    title = f"{row.message.title} {REPEAT_MARK}" if row.repeat else row.message.title
+    return replace(row.message, title=title, about=(row.key,))
 
 
 def earliest(history: Sequence[datetime], now: datetime) -> datetime:
@@ -236,7 +237,7 @@ def text_of_all(rows: Sequence[Row]) -> Message:
     for row in rows:
         room = _REPORT if row.kind is Kind.NOTICE else _LINES
         lines += [f"* {row.message.title}", *(f"  {line}" for line in row.message.body.splitlines()[:room])]
-    return Message(title, "\n".join(lines))
+    return Message(title, "\n".join(lines), tuple(row.key for row in rows))
 
 
 def pick(rows: Sequence[Row], now: datetime) -> Row | None:

@@ -69,10 +69,28 @@ def test_the_readme_says_that_the_guides_own_dates_fall_on_a_weekend():
 
 
 def test_every_reading_command_offers_json_and_the_keys_are_documented():
-    for name in ("plan", "status", "report", "history", "doctor", "config", "notify"):
+    for name in ("plan", "status", "report", "history", "doctor", "config", "notify", "asks"):
         options = {o for a in commands()[name]._actions for o in a.option_strings}
         assert "--json" in options, name
         assert re.search(rf"^## `runbook {name}\b.*--json", JSON, re.MULTILINE), name
+
+
+def test_the_page_of_the_phone_names_every_command_as_the_help_does_and_its_configuration_loads(tmp_path: Path):
+    from runbook.phone import MOST, USAGE
+
+    page = (ROOT / "docs" / "phone.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(/[^`]+)` \| (.+?) \|$", page, re.MULTILINE))
+    assert rows == {form: what for form, what, _ in USAGE.values()}
+    assert f"more than {MOST} commands a minute" in page
+    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+    top = yaml_block().split("notify:")[0]
+    for block in re.findall(r"   ```yaml\n(.*?)   ```", page, re.DOTALL):
+        config = parse(
+            parse_yaml(top + block.replace("\n   ", "\n").removeprefix("   "), "phone.md"),
+            tmp_path,
+            {"OPENALGO_API_KEY": "0" * 64},
+        )
+        assert config.settings.notify["phone"].telegram is not None
 
 
 def documented(heading: str) -> set[str]:

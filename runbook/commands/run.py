@@ -108,6 +108,10 @@ def run(args: argparse.Namespace) -> int:
     if job is None:
         names = [j.name for j in config.jobs]
         raise UsageError(f"no job {args.job!r}; accepted: {nearest(args.job, names)}{', '.join(names)}")
+    if job.asks is not None:
+        raise UsageError(
+            f"{job.name} is done by a person", hint="`runbook asks` shows if it is open, `runbook answer` ends it"
+        )
     store = app.open_store(config)
     try:
         from runbook.adapters.lock import DatabaseLock
@@ -223,7 +227,11 @@ def _key(args: argparse.Namespace, job: JobSpec, calendar: SessionCalendar, now:
 
 
 def notify(args: argparse.Namespace) -> int:
-    """A numbered test message to each channel; says what became of each."""
+    """A numbered test message to each channel; says what became of each. Or: set a bot up."""
+    if args.what == "setup":
+        from runbook.commands.phone import setup
+
+        return setup(args)
     config = ready(args)
     channels = list(config.secrets.channels)
     if not channels:

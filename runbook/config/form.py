@@ -10,13 +10,25 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
 
-from runbook.alert import AlertPolicy, Severity
+from runbook.alert import Severity
+from runbook.config.alerting import Alerts
+from runbook.config.base import AnchorText, Duration, Name, text
+from runbook.config.base import Model as _Model
+from runbook.config.question import Question, StandingQuestion
 from runbook.fault import Unfit
 from runbook.job import IfLate, JobSpec, OnAbandoned, Retries, target
 from runbook.symbols import Symbol, parse_symbol
-from runbook.trigger import Anchor, At, Every, format_duration, order_fault, parse_duration, room
+from runbook.trigger import Anchor, At, Every, format_duration, order_fault, room
 
 
 class Mode(StrEnum):
@@ -36,19 +48,7 @@ class Mode(StrEnum):
         return "analyze" if self is Mode.ANALYZER else "live"
 
 
-_text = PlainSerializer(str)
-
-
-def _length(value: object) -> timedelta:
-    length = parse_duration(value)
-    if not length:
-        raise Unfit(f"{value!r} is no time at all", accepted="more than nothing", example="30s")
-    return length
-
-
-Duration = Annotated[timedelta, BeforeValidator(_length), PlainSerializer(format_duration)]
-AnchorText = Annotated[Anchor, BeforeValidator(Anchor.parse), _text]
-SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), _text]
+SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), text]
 
 
 def _url(schemes: tuple[str, ...], example: str) -> BeforeValidator:
@@ -86,10 +86,6 @@ def _zone(value: object) -> ZoneInfo:
         raise Unfit(f"{value!r} is no time zone", accepted="a name of the tz database", example="Asia/Kolkata") from exc
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
-
-
 def _unit(value: object) -> str:
     """A systemd unit; nothing else may reach a command line."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9@_.:-]{0,200}", value):
@@ -119,7 +115,7 @@ class Trades(_Model):
 
     files: str
     format: Literal["csv", "jsonl"] = "csv"
-    zone: Annotated[ZoneInfo, BeforeValidator(_zone), _text] = ZoneInfo("Asia/Kolkata")
+    zone: Annotated[ZoneInfo, BeforeValidator(_zone), text] = ZoneInfo("Asia/Kolkata")
     fields: dict[str, str] = Field(default_factory=dict)
     trust: dict[Literal["time"], Literal["exact", "second", "logged_late", "unknown"]] = Field(default_factory=dict)
 
@@ -151,17 +147,57 @@ class Bot(_Model):
     unit: UnitName | None = None
 
 
+def _user(value: object) -> int:
+    """The id of a person at Telegram: never a name, which can change hands."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]{2,15}", text, re.ASCII):
+        accepted = "the number of a person, as `runbook notify setup telegram` prints it"
+        raise Unfit(f"{value!r:.40} is no user id", accepted=accepted, example="users: [123456789]")
+    return int(text)
+
+
+def _chat(value: object) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"-?[1-9][0-9]{2,15}", text, re.ASCII):
+        accepted = "the number of a chat, negative for a group, as `runbook notify setup telegram` prints it"
+        raise Unfit(f"{value!r:.40} is no chat id", accepted=accepted, example="chat: 123456789")
+    return int(text)
+
+
+class Telegram(_Model):
+    """A bot of runbook's own: it sends with buttons, and listens to `users` and nobody else."""
+
+    token: str | None = Field(None, json_schema_extra={"secret": True})
+    token_file: str | None = Field(None, description="a file that holds the token, readable by you alone")
+    chat: Annotated[int, BeforeValidator(_chat)] | None = Field(
+        None, description="the chat to send to", examples=[123456789]
+    )
+    users: tuple[Annotated[int, BeforeValidator(_user)], ...] = Field(
+        (), description="a list of the user ids that are listened to; [] for nobody", examples=["[123456789]"]
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Telegram:
+        if (self.token is None) == (self.token_file is None):
+            example = "token_file: ~/.runbook/bot"
+            raise Unfit("neither or both of token and token_file", accepted="one of them", example=example)
+        return self
+
+
 class Channel(_Model):
-    """One way to reach a person: any Apprise URL, given or in a file."""
+    """One way to reach a person: any Apprise URL, given or in a file; or a bot of runbook's own."""
 
     url: str | None = Field(None, json_schema_extra={"secret": True})
     url_file: str | None = None
+    telegram: Telegram | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Channel:
-        if (self.url is None) == (self.url_file is None):
+        if sum(given is not None for given in (self.url, self.url_file, self.telegram)) != 1:
             raise Unfit(
-                "neither or both of url and url_file", accepted="one of them", example="url_file: ~/.runbook/phone"
+                "none or several of url, url_file and telegram",
+                accepted="one of them",
+                example="url_file: ~/.runbook/phone",
             )
         return self
 
@@ -255,60 +291,33 @@ class Ticks(_Model):
     keep_sessions: int = Field(60, ge=1, le=5000, description="1 to 5000 sessions", examples=[60])
 
 
-def _levels(value: object) -> object:
-    """`[phone, mail]` is short for one channel to a level."""
-    if isinstance(value, list):
-        return [[item] if isinstance(item, str) else item for item in value]
-    return value
-
-
-class Alerts(_Model):
-    """Who is told when: the order of the channels, how soon the next is called, and the hours in which only the critical rings."""
-
-    escalate: Annotated[tuple[tuple[str, ...], ...], BeforeValidator(_levels)] = Field(
-        (), description="a list of levels, each a list of channels; [] tells every channel at once",
-        examples=["[[phone], [mail]]"],
-    )  # fmt: skip
-    after: Duration = Field(
-        timedelta(minutes=5), description="how long a critical alert may stay unacknowledged", examples=["5m"]
-    )
-    undelivered: Duration = Field(
-        timedelta(seconds=60), description="how long a message may be on its way", examples=["60s"]
-    )
-    quiet: Literal["sessions", "never"] = Field(
-        "sessions", description="sessions (outside of them only what is critical rings, the rest comes as one digest) or never",
-        examples=["sessions"],
-    )  # fmt: skip
-    around: Duration = Field(
-        timedelta(minutes=60),
-        description="how long before an open and after a close everything rings",
-        examples=["60m"],
-    )
-
-    @model_validator(mode="after")
-    def _once(self) -> Alerts:
-        example = "escalate: [[phone], [mail]]"
-        names = [name for level in self.escalate for name in level]
-        if any(not level for level in self.escalate):
-            raise Unfit("escalate has a level without a channel", accepted="channels of `notify:`", example=example)
-        if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
-            raise Unfit(f"escalate names {twice!r} twice", accepted="each channel once", example=example)
-        return self
-
-    def policy(self, *, remote: bool) -> AlertPolicy:
-        """These settings as the engine uses them; `remote`: OpenAlgo is on another host."""
-        return AlertPolicy(
-            self.escalate,
-            self.after,
-            self.undelivered,
-            quiet=self.quiet == "sessions",
-            around=self.around,
-            remote=remote,
-        )
-
-
 def _span(left: timedelta) -> str:
     return format_duration(left) if left > timedelta() else "none"
+
+
+def _folder(value: object) -> str:
+    """A folder; a relative one lies beside the database."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        accepted = "a folder, relative to the database or absolute"
+        raise Unfit(f"{value!r} is no folder", accepted=accepted, example="backups")
+    return value.strip()
+
+
+class BackupTo(_Model):
+    """The day's copy of the database, which the step backup_db makes after the close."""
+
+    keep: int = Field(14, ge=1, le=1000, description="1 to 1000 daily copies", examples=[14])
+    folder: Annotated[str, BeforeValidator(_folder)] = Field(
+        "backups", description="a folder, relative to the database or absolute", examples=["~/backups/runbook"]
+    )
+
+
+class Retention(_Model):
+    """What becomes of old rows. Nothing is removed before a backup of it was proved."""
+
+    repeats_sessions: int = Field(
+        30, ge=10, le=5000, description="10 to 5000 sessions whose repeats are kept row by row", examples=[30]
+    )
 
 
 class AlertTo(_Model):
@@ -329,10 +338,12 @@ class Again(_Model):
 class Job(_Model):
     """One entry of `jobs:`."""
 
-    name: str = Field(
-        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="small letters, digits and _", examples=["check_feed"]
+    name: Name
+    kind: Literal["step", "manual"] = Field(
+        "step", description="step (a function runs it) or manual (a person does it, and is asked)", examples=["manual"]
     )
-    run: Annotated[str, BeforeValidator(_run)]
+    run: Annotated[str, BeforeValidator(_run)] | None = Field(None, validate_default=True)
+    ask: Question | None = None
     at: (
         Annotated[tuple[Anchor, ...], BeforeValidator(_anchors), PlainSerializer(lambda v: [str(a) for a in v])] | None
     ) = None
@@ -354,6 +365,52 @@ class Job(_Model):
     enabled: bool = True
     alert: AlertTo = AlertTo()
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+
+    @field_validator("run", mode="before")
+    @classmethod
+    def _needed(cls, value: object, info: ValidationInfo) -> object:
+        if value is None and info.data.get("kind") != "manual":
+            raise PydanticKnownError("missing")
+        return value
+
+    @model_validator(mode="after")
+    def _whose(self) -> Job:
+        """A person or a function, and not both."""
+        question = "ask: {question: ..., default: not_done, deadline: open-5m}"
+        if self.kind == "step":
+            if self.ask is not None:
+                raise Unfit(
+                    f"{self.name}: ask goes with kind: manual",
+                    accepted="kind: manual with ask, and no run",
+                    example=question,
+                )
+        elif self.ask is None or self.run is not None:
+            raise Unfit(
+                f"{self.name}: a manual step has {'no run' if self.run else 'ask'}",
+                accepted="ask, and no run",
+                example=question,
+            )
+        elif self.every is not None or self.repeat_until_ok is not None:
+            raise Unfit(
+                f"{self.name}: nobody can be asked again and again",
+                accepted="at, without every and repeat_until_ok",
+                example="at: [open-45m]",
+            )
+        else:
+            for anchor in self.at or ():
+                if fault := order_fault(anchor, self.ask.deadline):
+                    raise Unfit(
+                        f"{self.name}: ask.deadline: {fault}",
+                        accepted="a deadline after each anchor",
+                        example="open-5m",
+                    )
+        if self.every is not None and (self.if_late is IfLate.ASK or self.on_abandoned is OnAbandoned.ASK):
+            raise Unfit(
+                f"{self.name}: a repeat asks nobody",
+                accepted="if_late and on_abandoned: ask with at",
+                example="if_late: run",
+            )
+        return self
 
     @model_validator(mode="after")
     def _when(self) -> Job:
@@ -424,11 +481,13 @@ class Job(_Model):
             trigger = Every(self.every, self.from_, self.until)
         else:
             trigger = At(self.at or ())
+        asks = self.ask.spec() if self.ask is not None else None
+        latest = self.latest_start if asks is None else asks.deadline
         return JobSpec(
-            self.name, self.run, trigger, self.timeout.total_seconds(), self.latest_start, self.deadline,
+            self.name, self.run or "", trigger, self.timeout.total_seconds(), latest, self.deadline,
             self.repeat_until_ok, self.needs, self.after, self.if_late, self.on_abandoned, self.catch_up_sessions,
             self.resident, self.acts, self.alert.severity, self.alert.to, self.with_,
-            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None,
+            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None, asks,
         )  # fmt: skip
 
 
@@ -455,4 +514,7 @@ class Settings(_Model):
     rest: Rest = Field(default_factory=Rest)
     feed: Feed = Field(default_factory=Feed)
     ticks: Ticks = Field(default_factory=Ticks)
+    backup: BackupTo = Field(default_factory=BackupTo)
+    retention: Retention = Field(default_factory=Retention)
     jobs: tuple[Job, ...] = ()
+    asks: tuple[StandingQuestion, ...] = ()

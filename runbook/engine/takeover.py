@@ -27,7 +27,7 @@ def tidy(
     """Rows that an earlier process left running are abandoned; what may be run again is planned once more."""
     for entry, attempt in books.ledger.running(before_epoch=epoch):
         ended = run.abandoned(attempt, now)
-        books.ledger.settle(ended)
+        books.ledger.settle(ended, epoch)
         job = jobs.get(entry.key.job)
         if not again(books, jobs, entry.occurrence, now) and job is not None and not job.repeating:
             cause = JobSettled(job.name, entry.key.slot, ended.outcome, reason=ended.reason, severity=job.severity)
@@ -46,6 +46,9 @@ def again(books: Books, jobs: Mapping[str, JobSpec], occurrence: Occurrence, now
     job = jobs.get(occurrence.key.job)
     if job is None or job.repeating or job.on_abandoned is OnAbandoned.FAIL or now > occurrence.latest_start:
         return False
+    if job.on_abandoned is OnAbandoned.ASK:
+        books.ledger.hold(occurrence.key, "the process that ran it ended; a person is asked")
+        return True
     books.ledger.reopen(occurrence.key, now, AGAIN)
     return True
 

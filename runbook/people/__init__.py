@@ -1,8 +1,19 @@
-"""What people say to runbook, on the command line or on the phone: one function each, one sentence as its answer.
+"""What a person says, wherever it was said: the command line and the phone call the same functions.
 
-Each takes an open transaction, so that what is said is in the ledger or is not; none needs a live daemon.
+Each takes the books of an open transaction, its arguments, `actor` ("cli:NAME", "telegram:USERID") and `now`, and gives one
+sentence for that person, or raises UsageError with a hint. None needs the daemon: the ledger is the truth, and the engine
+looks into it at each turn.
+
+alerts    seen, not now, tell me again
+asks      answers to what was asked; look again
+holding   pause, resume, skip
+when      "until when" as people write it
+evidence  what an open ask rests on now
 """
 
 from runbook.people.alerts import ack, silence, unsilence
+from runbook.people.asks import answer, recheck
+from runbook.people.holding import pause, resume, skip
+from runbook.people.when import parse_until
 
-__all__ = ["ack", "silence", "unsilence"]
+__all__ = ["ack", "answer", "parse_until", "pause", "recheck", "resume", "silence", "skip", "unsilence"]
