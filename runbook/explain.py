@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from runbook import agenda
+from runbook.day import Tally
 from runbook.job import IfLate, JobSpec, Occurrence, OnAbandoned
 from runbook.run import Entry, State
 from runbook.session import Day, Session
@@ -54,9 +55,10 @@ def explain(
     now: datetime,
     zone: ZoneInfo,
     assumed: Session | None = None,
+    rolled: Sequence[Tally] = (),
     paused: Mapping[str, str] = MappingProxyType({}),
 ) -> Explained:
-    """`held` are all rows of the day in the ledger; none of a day that is not planned yet.
+    """`held` are all rows of the day in the ledger; none of a day that is not planned yet. `rolled` is what is only counted.
 
     `paused` are the jobs that a person holds back, in words. `assumed` is the session by whose hours a day is looked at that the calendar does not know.
     """
@@ -66,7 +68,8 @@ def explain(
     latest = describe(job.latest_start, session) if job.latest_start else None
     deadline = describe(job.deadline, session) if job.deadline else None
     unknown = {} if day.session else {day.date: day.reason}
-    slots = _slots(job, session, jobs, held, now, zone, unknown, paused)
+    well = sum(tally.count for tally in rolled if tally.job == job.name)
+    slots = _slots(job, session, jobs, held, well, now, zone, unknown, paused)
     return Explained(job, exchange, day, tuple(slots), latest, deadline, tuple(_rules(job)))
 
 
@@ -75,6 +78,7 @@ def _slots(
     session: Session,
     jobs: Mapping[str, JobSpec],
     held: Sequence[Entry],
+    well: int,
     now: datetime,
     zone: ZoneInfo,
     unknown: Mapping[date, str],
@@ -96,7 +100,7 @@ def _slots(
         return []
     trigger = job.trigger
     text = f"every {format_duration(trigger.every)} from {describe(trigger.start, session)} until {describe(trigger.until, session)}"
-    states: dict[str, int] = {}
+    states: dict[str, int] = {str(State.SUCCEEDED): well} if well else {}
     for o in rows:
         if entry := entries.get(o.key):
             states[str(entry.state)] = states.get(str(entry.state), 0) + 1

@@ -110,7 +110,7 @@ def explained(job: JobSpec, state: State | None = None, paused: str = "") -> str
     )
     given = {job.name: paused} if paused else {}
     return flat(
-        render_explained(explain(job, day, {job.name: job}, held, "NFO", at("09:00"), INDIA, None, given), INDIA)
+        render_explained(explain(job, day, {job.name: job}, held, "NFO", at("09:00"), INDIA, paused=given), INDIA)
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook.almanac import Almanac, Why, quieted
-from runbook.app import doors, site
+from runbook.app import doors, phone, site, upkeep
 from runbook.budget import Budget
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config
@@ -81,6 +81,7 @@ class Daemon:
         self.teller: Teller
         self.desk: TheDesk
         self.vigil: Vigil
+        self.phones: phone.Phones
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -103,6 +104,7 @@ class Daemon:
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
+                self.phones.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
         except BaseException:
@@ -112,6 +114,7 @@ class Daemon:
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         parts: list[tuple[str, Callable[[], object]]] = [
+            ("phone", self.phones.stop),
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
@@ -164,7 +167,10 @@ class Daemon:
         self._relay = relay = self._make_relay(ticks)
         calendar = self.almanac.calendar()
         channels = tuple(config.secrets.channels)
-        self.teller = Teller(self.store, doors.notifier(config), channels, clock, self._hooks.on_sent)
+        deeds = phone.deeds()
+        notifier = doors.notifier(config, phone.buttons(self.store, deeds))
+        self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
+        self.phones = phone.phones(config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge)
         policy = self._hooks.policy(site.policy_of(config))
         self.monitor = Monitor(
             FeedParts(
@@ -186,6 +192,7 @@ class Daemon:
                 clock, self._gateway, self.monitor, lambda: doors.stream(config, clock), settings.symbols, settings.mode,
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
+                back_up=lambda day: upkeep.back_up(config, self.store, day),
                 held_back=self._held_back,
             )
         )  # fmt: skip
