@@ -93,6 +93,6 @@ class DayFacts:
     samples: tuple[FeedSample, ...]
     alerts: tuple[Alert, ...]
     messages: tuple[Row, ...]
+    rolled: tuple[Tally, ...] = ()
     asks: tuple[Ask, ...] = ()
     pauses: tuple[Pause, ...] = ()
-    rolled: tuple[Tally, ...] = ()

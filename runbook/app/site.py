@@ -166,14 +166,8 @@ def day_facts(store: Store, calendar: SessionCalendar, day: date) -> DayFacts:
         return DayFacts(
             calendar.day(day), tuple(books.ledger.session(day)), tuple(books.feed.changes(day)),
             tuple(books.feed.samples(day)), tuple(books.alerts.of_session(day)), tuple(books.alerts.messages(day)),
-            tuple(books.asks.of_session(day)), _pauses(books, calendar, day), tuple(books.repeats.tallies(day)),
+            tuple(books.repeats.tallies(day)), tuple(books.asks.of_session(day)), _pauses(books, calendar, day),
         )  # fmt: skip
-
-
-def _pauses(books: Books, calendar: SessionCalendar, day: date) -> tuple[Pause, ...]:
-    """What was held back on a calendar day of the exchange."""
-    start = datetime.combine(day, time(), calendar.zone)
-    return tuple(books.pauses.between(start, start + timedelta(days=1)))
 
 
 def status_facts(config: Config, store: Store, calendar: SessionCalendar, now: datetime) -> StatusFacts:
@@ -192,6 +186,12 @@ def status_facts(config: Config, store: Store, calendar: SessionCalendar, now: d
         mode=config.settings.mode, asks=tuple(asks), pauses=tuple(pauses),
         critical=frozenset(job.name for job in config.jobs if job.severity is Severity.CRITICAL),
     )  # fmt: skip
+
+
+def _pauses(books: Books, calendar: SessionCalendar, day: date) -> tuple[Pause, ...]:
+    """What was held back on a calendar day of the exchange."""
+    start = datetime.combine(day, time(), calendar.zone)
+    return tuple(books.pauses.between(start, start + timedelta(days=1)))
 
 
 def warnings(config: Config) -> list[str]:

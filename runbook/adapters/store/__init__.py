@@ -40,9 +40,9 @@ class Books:
         self.feed = FeedLog(connection)
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
+        self.repeats = Repeats(connection)
         self.asks = Asks(connection)
         self.pauses = Pauses(connection)
-        self.repeats = Repeats(connection)
 
 
 class Store:

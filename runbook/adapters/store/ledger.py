@@ -14,9 +14,9 @@ from runbook.adapters.store.schema import attempt, occurrence
 from runbook.job import Key, Occurrence, Verdict
 from runbook.run import Attempt, Entry, Moved, Run, State, Try
 
-_WAITS = (State.PLANNED, State.WAITING_HUMAN)
 _NAMES = tuple_(occurrence.c.session, occurrence.c.job, occurrence.c.slot)
 _AT_ONCE = 200  # rows named in one statement: three values each, far below what any database takes
+_WAITS = (State.PLANNED, State.WAITING_HUMAN)
 
 
 class Ledger:
