@@ -42,7 +42,6 @@ class Books:
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
         self.repeats = Repeats(connection)
-
         self.asks = Asks(connection)
         self.pauses = Pauses(connection)
         self.silences = Silences(connection)
