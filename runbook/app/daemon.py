@@ -193,8 +193,6 @@ class Daemon:
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
                 back_up=lambda day: upkeep.back_up(config, self.store, day),
-
-
                 held_back=self._held_back,
             )
         )  # fmt: skip

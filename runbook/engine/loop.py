@@ -76,9 +76,9 @@ class Engine:
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions, lambda: self._planner.calendar)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
         asking = Asking(self._planner, self._alerting, self._jobs, parts.asks)
-        # The watch's reminder names what was asked.
-        minders = (Minder(self._alerting), Channels(self._alerting, parts))
-        self._keepers: tuple[Keeper, ...] = (asking, self._watch, *minders)
+        self._keepers: tuple[Keeper, ...] = (
+            asking, self._watch, Minder(self._alerting), Channels(self._alerting, parts),  # the watch's reminder names what was asked
+        )  # fmt: skip
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 

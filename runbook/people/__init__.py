@@ -4,7 +4,7 @@ Each takes the books of an open transaction, its arguments, `actor` ("cli:NAME",
 sentence for that person, or raises UsageError with a hint. None needs the daemon: the ledger is the truth, and the engine
 looks into it at each turn.
 
-alerts    seen, not now, tell me again
+alerts    acknowledgement, silences
 asks      answers to what was asked; look again
 holding   pause, resume, skip
 when      "until when" as people write it

@@ -41,10 +41,10 @@ class Books:
         self.feed = FeedLog(connection)
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
-        self.silences = Silences(connection)
         self.repeats = Repeats(connection)
         self.asks = Asks(connection)
         self.pauses = Pauses(connection)
+        self.silences = Silences(connection)
 
 
 class Store:
