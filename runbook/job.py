@@ -84,6 +84,7 @@ class JobSpec:
     severity: Severity = Severity.WARNING
     to: tuple[str, ...] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a token
+    command: str | None = None  # an entry of `commands:`, for what is no function of the site
 
     @property
     def repeating(self) -> bool:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from runbook.budget import Budget
 from runbook.feed.events import StreamEvent
 from runbook.market import Instrument, Quote
+
+if TYPE_CHECKING:
+    from runbook.command import Ended
 
 
 class GatewayMode(StrEnum):
@@ -216,3 +220,21 @@ class Notifier(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Commands(Protocol):
+    """Runs one command in a process group of its own, never through a shell; any thread may."""
+
+    def run(
+        self, argv: Sequence[str], timeout: float, stop: threading.Event | None = None, env: Sequence[str] = ()
+    ) -> Ended:
+        """Blocks at most `timeout` real seconds and some for its end; `stop` ends it early. Never raises for what it does."""
+        ...
+
+    def close(self) -> None:
+        """End whatever runs, with all it started."""
+        ...
+
+    def kill(self) -> None:
+        """The same without a moment's grace, for a process that is about to end itself."""
+        ...

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from runbook.alert import Cause
-from runbook.errors import JobFailed, RunbookError, Skip
+from runbook.errors import JobFailed, RunbookError, Skip, TimedOut
 from runbook.job import Found, JobSpec, Key, Occurrence, Verdict
 
 
@@ -123,8 +123,11 @@ def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: object) -> R
         case Skip():
             outcome, reason, hint = State.SKIPPED, _words(result), result.hint
         case RunbookError():
-            outcome, reason, hint, error_class = State.FAILED, _words(result), result.hint, type(result).__name__
+            outcome = State.TIMED_OUT if isinstance(result, TimedOut) else State.FAILED
+            reason, hint, error_class = _words(result), result.hint, type(result).__name__
             verdict = Verdict.UNKNOWN
+            if isinstance(result, JobFailed) and not _unfit(Found(Verdict.UNKNOWN, reason, result.facts)):
+                facts = result.facts
         case BaseException():
             text = _words(result).strip().splitlines()
             outcome, error_class, verdict = State.FAILED, type(result).__name__, Verdict.UNKNOWN

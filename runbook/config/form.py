@@ -10,13 +10,16 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from runbook.alert import Severity
+from runbook.config.acting import Command, Name, Remedy
+from runbook.config.base import Duration, UnitName
+from runbook.config.base import Model as _Model
 from runbook.fault import Unfit
 from runbook.job import IfLate, JobSpec, OnAbandoned, target
 from runbook.symbols import Symbol, parse_symbol
-from runbook.trigger import Anchor, At, Every, format_duration, order_fault, parse_duration
+from runbook.trigger import Anchor, At, Every, order_fault
 
 
 class Mode(StrEnum):
@@ -39,14 +42,6 @@ class Mode(StrEnum):
 _text = PlainSerializer(str)
 
 
-def _length(value: object) -> timedelta:
-    length = parse_duration(value)
-    if not length:
-        raise Unfit(f"{value!r} is no time at all", accepted="more than nothing", example="30s")
-    return length
-
-
-Duration = Annotated[timedelta, BeforeValidator(_length), PlainSerializer(format_duration)]
 AnchorText = Annotated[Anchor, BeforeValidator(Anchor.parse), _text]
 SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), _text]
 
@@ -84,21 +79,6 @@ def _zone(value: object) -> ZoneInfo:
         return ZoneInfo(str(value))
     except (ZoneInfoNotFoundError, ValueError) as exc:
         raise Unfit(f"{value!r} is no time zone", accepted="a name of the tz database", example="Asia/Kolkata") from exc
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
-
-
-def _unit(value: object) -> str:
-    """A systemd unit; nothing else may reach a command line."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9@_.:-]{0,200}", value):
-        accepted = "letters, digits and @ _ . : -"
-        raise Unfit(f"{value!r} is no unit of systemd", accepted=accepted, example="openalgo.service")
-    return value
-
-
-UnitName = Annotated[str, BeforeValidator(_unit)]
 
 
 class OpenAlgo(_Model):
@@ -268,7 +248,15 @@ class Job(_Model):
     name: str = Field(
         pattern=r"^[a-z][a-z0-9_]{0,39}$", description="small letters, digits and _", examples=["check_feed"]
     )
-    run: Annotated[str, BeforeValidator(_run)]
+    kind: Literal["step", "command"] = Field(
+        "step",
+        description="step (a function of the site, `run:`) or command (an entry of `commands:`)",
+        examples=["command"],
+    )
+    run: Annotated[str, BeforeValidator(_run)] | None = Field(
+        None, description="folder.file:function", examples=["jobs.check_feed:check"]
+    )
+    command: str | None = Field(None, description="a name under `commands:`", examples=["restart_openalgo"])
     at: (
         Annotated[tuple[Anchor, ...], BeforeValidator(_anchors), PlainSerializer(lambda v: [str(a) for a in v])] | None
     ) = None
@@ -289,6 +277,35 @@ class Job(_Model):
     enabled: bool = True
     alert: AlertTo = AlertTo()
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+
+    @model_validator(mode="after")
+    def _what(self) -> Job:
+        if self.kind == "command":
+            if self.command is None or self.run is not None:
+                found = f"{self.name}: kind: command with {'run' if self.run else 'neither run nor command'}"
+                raise Unfit(
+                    found,
+                    accepted="`command:`, a name under `commands:`, and no `run:`",
+                    example="command: restart_openalgo",
+                )
+            again = "repeat_until_ok" if self.repeat_until_ok else ""
+            again = again or ("on_abandoned: rerun" if self._or("on_abandoned", None) is OnAbandoned.RERUN else "")
+            if self.acts and again:
+                raise Unfit(
+                    f"{self.name}: acts with {again}",
+                    accepted="a command that acts runs once",
+                    example="on_abandoned: fail",
+                )
+        elif self.run is None or self.command is not None:
+            found = f"{self.name}: {'command without kind: command' if self.command else 'the key run is missing'}"
+            raise Unfit(
+                found, accepted="`run:`, or `kind: command` with `command:`", example="run: jobs.check_feed:check"
+            )
+        return self
+
+    def _or(self, key: str, of_commands: Any) -> Any:
+        """What is said under `key`; where nothing is, commands have a default of their own: one is not run by itself again."""
+        return of_commands if self.kind == "command" and key not in self.model_fields_set else getattr(self, key)
 
     @model_validator(mode="after")
     def _when(self) -> Job:
@@ -325,9 +342,9 @@ class Job(_Model):
         else:
             trigger = At(self.at or ())
         return JobSpec(
-            self.name, self.run, trigger, self.timeout.total_seconds(), self.latest_start, self.deadline,
-            self.repeat_until_ok, self.needs, self.after, self.if_late, self.on_abandoned, self.catch_up_sessions,
-            self.resident, self.acts, self.alert.severity, self.alert.to, self.with_,
+            self.name, self.run or f"command {self.command}", trigger, self.timeout.total_seconds(), self.latest_start, self.deadline,
+            self.repeat_until_ok, self.needs, self.after, self._or("if_late", IfLate.SKIP), self._or("on_abandoned", OnAbandoned.FAIL), self.catch_up_sessions,
+            self.resident, self.acts, self.alert.severity, self.alert.to, self.with_, self.command,
         )  # fmt: skip
 
 
@@ -354,3 +371,5 @@ class Settings(_Model):
     feed: Feed = Field(default_factory=Feed)
     ticks: Ticks = Field(default_factory=Ticks)
     jobs: tuple[Job, ...] = ()
+    commands: dict[Name, Command] = Field(default_factory=dict)
+    remedies: tuple[Remedy, ...] = ()
