@@ -296,6 +296,14 @@ def words_of(ended: Ended) -> str:
             return ended.fault or "there is no such program"
 
 
+def reason_of(ended: Ended) -> str:
+    """Its last word and how it ended, in a line."""
+    if ended.good:
+        return _last(ended.out) or words_of(ended)
+    last = _last(ended.err) or _last(ended.out)
+    return f"{last} ({words_of(ended)})" if last else words_of(ended)
+
+
 def facts_of(spec: CommandSpec, ended: Ended) -> dict[str, Any]:
     """What the ledger keeps: argv, how it ended, exit code, seconds, the end of its output."""
     output = ended.output
@@ -318,12 +326,10 @@ def found(spec: CommandSpec, ended: Ended) -> Found:
             f"{spec.name}: {words_of(ended)}", hint=f"raise `timeout:` of {spec.name} if it needs longer", facts=facts
         )
     if not ended.good:
-        last = _last(ended.err) or _last(ended.out)
-        why = f"{last} ({words_of(ended)})" if last else words_of(ended)
-        raise JobFailed(f"{spec.name}: {why}", hint=f"by hand: {spec.shown}", facts=facts)
+        raise JobFailed(f"{spec.name}: {reason_of(ended)}", hint=f"by hand: {spec.shown}", facts=facts)
     if (said := _said(ended.out)) is not None:
         return Found(said[0], said[1], facts | {"said": said[2]})
-    return Found(Verdict.OK, f"{spec.name}: {_last(ended.out) or words_of(ended)}", facts)
+    return Found(Verdict.OK, f"{spec.name}: {reason_of(ended)}", facts)
 
 
 def step(spec: CommandSpec, commands: Commands) -> Step:

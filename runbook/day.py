@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runbook.alert import Alert
     from runbook.outbox import Row
+    from runbook.remedy import Action
     from runbook.run import Entry
     from runbook.session import Day
 
@@ -70,3 +71,4 @@ class DayFacts:
     samples: tuple[FeedSample, ...]
     alerts: tuple[Alert, ...]
     messages: tuple[Row, ...]
+    actions: tuple[Action, ...] = ()

@@ -11,6 +11,7 @@ from typing import Any
 
 from runbook.alert import Alert, AlertState
 from runbook.command import CommandSpec, Preflight
+from runbook.session import SessionCalendar
 
 RESTART, LEAVE = "restart", "leave"  # what a person can say; silence is the second
 
@@ -62,7 +63,7 @@ class Checked(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One run of a remedy as the ledger keeps it. `cause` is the alert's key, or `by hand`; `by` who let it run."""
+    """One run of a remedy as the ledger keeps it. `cause` is the alert's number (`#41`) or `by hand`; `by` who let it run."""
 
     number: int
     name: str
@@ -164,71 +165,91 @@ class Rest:
 Decision = Run | Ask | Tell | Wait | Rest
 
 
+def market_at(calendar: SessionCalendar, now: datetime) -> Market:
+    """Whether the exchange is shut at `now`; a break within a session is no shut exchange."""
+    name, session = calendar.exchange, calendar.session_at(now)
+    if session is not None and now < session.close:
+        return Market(False, f"{name} is open until {session.close.astimezone(calendar.zone):%H:%M}", session.close)
+    assumed = calendar.assumed(calendar.today(now))
+    if assumed is not None and assumed.open <= now < assumed.close:
+        return Market(None, f"whether {name} trades today is not known: {assumed.note}", assumed.close)
+    return Market(True, f"{name} is shut")
+
+
 def gates(
-    remedy: Remedy, rows: Sequence[Action], market: Market, preflight: Preflight, now: datetime
+    remedy: Remedy, rows: Sequence[Action], market: Market, preflight: Preflight, day: date, now: datetime
 ) -> tuple[Gate, ...]:
-    """Each condition of a run at `now`, in the order in which they are asked. `rows` are all of this remedy in the session."""
-    last = max(rows, key=lambda r: r.started, default=None)
-    running = next((r for r in rows if r.open), None)
-    opens = last.started + remedy.min_gap if last else None
-    unknown_unit = "; it is tried all the same" if preflight.present is None else ""
+    """Each condition of a run at `now`, in the order in which they are asked. `rows` are those of this remedy, oldest first."""
+    used = sum(row.session == day for row in rows)
+    running = next((row for row in rows if row.open), None)
+    opens = rows[-1].started + remedy.min_gap if rows else None
+    opens = None if opens is None or now >= opens else opens
+    tried = "; it is tried all the same" if preflight.present is None else ""
+    minutes = f"{remedy.min_gap.total_seconds() / 60:g} min"
+    gap = f"the last run is less than {minutes} ago" if opens else f"no run within the last {minutes}"
+    closed = remedy.when is When.MARKET_CLOSED
     return (
-        Gate("preflight", preflight.present is not False, preflight.said + unknown_unit),
-        Gate("alone", running is None, "it does not run" if running is None else f"it {doing(running)}"),
-        Gate("budget", len(rows) < remedy.budget, f"{len(rows)} of {remedy.budget} runs of this session used"),
+        Gate("preflight", preflight.present is not False, preflight.said + tried),
+        Gate("alone", running is None, "it does not run now" if running is None else f"it {doing(running)}"),
+        Gate("budget", used < remedy.budget, f"{used} of {remedy.budget} runs of {day} used"),
         Gate(
-            "gap", opens is None or now >= opens,
-            f"at least {remedy.min_gap.total_seconds() / 60:g} min between two runs", None if opens is None or now >= opens else opens,
+            "market",
+            market.shut if closed else True,
+            market.said + ("" if closed else "; it does not matter here"),
+            market.until,
         ),
-        Gate("market", market.shut if remedy.when is When.MARKET_CLOSED else True, market.said, market.until),
-    )  # fmt: skip
+        Gate("gap", opens is None, gap, opens),
+    )
 
 
 def decide(
-    remedy: Remedy, cause: str, rows: Sequence[Action], passed: Sequence[Gate], said: Said | None, now: datetime
+    remedy: Remedy, cause: str, rows: Sequence[Action], passed: Sequence[Gate], said: Said | None, day: date
 ) -> Decision:
-    """What is to be done about the open alert `cause`. `said` is the answer to the ask of `question(...)`, if there is one.
+    """What is to be done about the open alert `cause`. `said` is the answer to `question(...)`, where there is one.
 
     One run by itself for an alert, and none after one that did not help: from then on a person decides, each time anew.
     """
-    mine = [r for r in rows if r.cause == cause]
+    mine = [row for row in rows if row.cause == cause]
     held = {gate.name: gate for gate in passed}
-    if any(r.open for r in rows):
+    if not held["alone"].passes:
         return Wait(held["alone"].why)
     if mine and mine[-1].good:
-        return Rest(f"it ran, and {remedy.verify} was ok; if that did not end the alert, another run will not either")
+        return Rest(f"it ran, and {remedy.verify} was ok; what the alert still says, another run would not change")
     if not held["preflight"].passes:
-        return Tell(f"remedy@{remedy.name}@preflight@{cause}", held["preflight"].why)
+        return Tell(f"remedy@{remedy.name}@{day}@preflight", held["preflight"].why)
     if not held["budget"].passes:
-        return Tell(f"remedy@{remedy.name}@spent@{cause}", f"{held['budget'].why}: it does not run again by itself")
+        return Tell(f"remedy@{remedy.name}@{day}@spent", f"{held['budget'].why}; it does not run again by itself")
     if not held["market"].passes:
         return Wait(held["market"].why, held["market"].until)
     by, ask = f"remedy:{remedy.name}", None
     if remedy.when is When.APPROVED or (rows and not rows[-1].good):
         if said is None:
-            return Ask(question(remedy, cause, rows), _reason(rows))
+            return Ask(question(remedy, cause, rows, day), _reason(rows))
         if said.choice != RESTART:
             return Rest(f"{said.by} said: {said.choice}")
         by, ask = said.by, said.number
     if not held["gap"].passes:
-        return Wait(held["gap"].why, held["gap"].until or now + remedy.min_gap)
+        return Wait(held["gap"].why, held["gap"].until)
     return Run(by, ask)
 
 
-def question(remedy: Remedy, cause: str, rows: Sequence[Action]) -> str:
-    """The key of the ask that is due now: another one after each run, so that no answer counts twice."""
-    return f"remedy@{remedy.name}@{len(rows)}@{cause}"
+def question(remedy: Remedy, cause: str, rows: Sequence[Action], day: date) -> str:
+    """The key of the ask that is due now: another one after each run and on each day, so that no answer counts twice."""
+    return f"remedy@{remedy.name}@{day}@{len(rows)}@{cause}"
 
 
-def verified(remedy: Remedy, action: Action, green: datetime | None, now: datetime) -> tuple[Checked, str] | None:
-    """What the verify of a finished command came to by `now`: `green` is when its job was ok after the end. None: not yet."""
-    assert action.ended is not None, action
-    due = action.ended + remedy.within
-    seconds = remedy.within.total_seconds()
+def verified(
+    remedy: Remedy, ended: datetime, green: datetime | None, now: datetime, *, looking: bool = False
+) -> tuple[Checked, str] | None:
+    """What the verify of a command that `ended` came to by `now`; None: not yet.
+
+    `green` is when the first look began that found it ok; `looking`: a look that began in time has not ended.
+    """
+    due = ended + remedy.within
     if green is not None and green <= due:
-        return Checked.OK, f"{remedy.verify} was ok {(green - action.ended).total_seconds():.0f} s after it"
-    if now > due:
-        return Checked.FAILED, f"{remedy.verify} was not ok within {seconds:g} s of it"
+        return Checked.OK, f"{remedy.verify} was ok {max(0.0, (green - ended).total_seconds()):.0f} s after it"
+    if now > due and not looking:
+        return Checked.FAILED, f"{remedy.verify} was not ok within {remedy.within.total_seconds():g} s of it"
     return None
 
 

@@ -25,6 +25,7 @@ GRACE = 5.0  # seconds between TERM and KILL
 _MARGIN = 4096  # kept beyond a cut until it is redacted, so that no secret is cut in two and shown by halves
 _PART = MOST // 4 - _MARGIN
 _TURN = 0.05  # seconds: how soon a stop is noticed
+_HURRY = 1.0  # seconds between TERM and KILL once the door is being closed
 _LINGER = 0.2  # seconds that a pipe is read on after the command has ended
 _KILLED = 2.0  # seconds that the kernel is given to end what was killed
 _CHUNK = 65536
@@ -63,7 +64,7 @@ class ChildCommands:
             self._live[group.pid] = group
         try:
             ending = self._follow(group, began + timeout, stop)
-            code = group.end(0.0 if ending is Ending.EXITED else self._grace)
+            code = group.end(0.0 if ending is Ending.EXITED else self._grace, self._closing)
         finally:
             with self._lock:
                 del self._live[group.pid]
@@ -79,7 +80,7 @@ class ChildCommands:
     def close(self) -> None:
         """End whatever runs; each `run` returns STOPPED. Waits until it has."""
         self._closing.set()
-        until, pause = host_monotonic() + self._grace + _KILLED, threading.Event()
+        until, pause = host_monotonic() + _HURRY + _LINGER + _KILLED, threading.Event()
         while self._live and host_monotonic() < until:
             pause.wait(_TURN)
 
@@ -173,16 +174,19 @@ class _Group:
                     pipe.close()
         return came
 
-    def end(self, grace: float) -> int | None:
+    def end(self, grace: float, hurry: threading.Event) -> int | None:
         """TERM to the group, `grace` seconds, KILL; gives the child's return code, or None when even KILL did not end it.
 
-        Also after the child ended by itself: what it left behind in its group is ended with it.
+        `hurry` leaves it one second of them. Also after the child ended by itself: what it left behind in its group is ended with it.
         """
         until = host_monotonic() + grace
         if grace:
             self.signal(signal.SIGTERM)
             while not self.over and host_monotonic() < until:
                 self.read(_TURN)
+                if hurry.is_set():
+                    until = min(until, host_monotonic() + _HURRY)
+                    hurry = threading.Event()
         until = host_monotonic() + _LINGER
         while host_monotonic() < until and self._pipes and self.read(_TURN):  # what it printed with its last breath
             pass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runbook.app import site
 from runbook.clock import Clock
 from runbook.config import Config
-from runbook.ports import Notifier, TickStream
+from runbook.ports import Commands, Notifier, TickStream
 
 if TYPE_CHECKING:
     from runbook.adapters.botwatch import BotWatch
@@ -100,6 +100,14 @@ def notifier(config: Config) -> Notifier:
     from runbook.adapters.notify import ChildNotifier
 
     return ChildNotifier(config.secrets.channels)
+
+
+def commands(config: Config) -> Commands:
+    """What is on the allow-list, in process groups of its own; what it prints is redacted with more care than our own words."""
+    from runbook.adapters.commands import ChildCommands
+    from runbook.redact import Redactor, careful
+
+    return ChildCommands(careful(Redactor(config.secrets.values())), config.site)
 
 
 def follow_sources(config: Config, openalgo: OpenAlgo, spent: Callable[[], None]) -> Sources:

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from runbook import agenda, run
 from runbook.alert import CalendarDoubt, JobSettled, Notice, Severity
@@ -18,8 +19,9 @@ from runbook.engine import takeover
 from runbook.engine.alerting import Alerting
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
+from runbook.engine.remedies import Remedies
 from runbook.engine.watch import Watch
-from runbook.errors import JobFailed, RunbookError, StoreError
+from runbook.errors import JobFailed, RunbookError, Stopped, StoreError
 from runbook.job import Context, JobSpec, Key, Verdict
 from runbook.run import Attempt, Run, State
 
@@ -45,6 +47,7 @@ class _Running:
     attempt: Attempt
     budget: Budget
     since: float  # host seconds
+    thread: threading.Thread | None = None
 
 
 _Item = _Done | FeedNews | FeedTotals | BotNews | CalendarNews
@@ -61,17 +64,20 @@ class Engine:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._running: dict[Key, _Running] = {}
-        self._left_behind = 0
+        self._left_behind: list[threading.Thread] = []
         self._epoch = 0
         self._renewed: datetime | None = None
         self._down: tuple[datetime, datetime] | None = None
         self._armed: datetime | None = None
         self._lost: str | None = None
+        self.fenced = False  # True: another process has the lease, and with it the outbox
+        self.turned = host_monotonic()  # when a turn last began, in host seconds: the sweeper looks at it
         self._renewing = False
         self._planner = Planner(parts)
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
-        self._keepers: tuple[Keeper, ...] = (self._watch,)
+        self._remedies = Remedies(parts, self._planner, self._alerting, lambda: self._epoch, self.wake)
+        self._keepers: tuple[Keeper, ...] = (self._watch, self._remedies)
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 
@@ -150,6 +156,7 @@ class Engine:
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
+            self.turned = host_monotonic()
             self._wake.clear()
             try:
                 self._turn()
@@ -169,7 +176,9 @@ class Engine:
         self._record()
         for held in [h for h in self._running.values() if host_monotonic() - h.since > h.job.timeout + GRACE]:
             self._overrun(held, now)
-        self._heartbeat(now)
+        self._give_up(now)
+        if not self._lost:
+            self._heartbeat(now)
         if self._lost:
             return  # what is due belongs to whoever holds the lease now
         self._renew_calendar(now)
@@ -322,23 +331,26 @@ class Engine:
         key = attempt.occurrence.key
         session = self._planner.session(key.session)
         budget = Budget(job.timeout)
-        held = _Running(job, attempt, budget, host_monotonic())
-        self._running[key] = held
         if session is None:
+            self._running[key] = _Running(job, attempt, budget, host_monotonic())
             self._inbox.put(
                 _Done(job, attempt, LookupError(f"the calendar no longer has {key.session}"), self._p.clock.now())
             )
             self._wake.set()
             return
         context = Context(key, session, attempt.started, attempt.actor, budget, self._p.desk, job.settings)
-        threading.Thread(
-            target=self._work, args=(job, attempt, context), name=f"{key.job}-{key.slot}", daemon=True
-        ).start()
+        name = f"{key.job}-{key.slot}"
+        thread = threading.Thread(target=self._work, args=(job, attempt, context), name=name, daemon=True)
+        self._running[key] = _Running(job, attempt, budget, host_monotonic(), thread)
+        thread.start()
 
     def _work(self, job: JobSpec, attempt: Attempt, context: Context) -> None:
         result: object
         try:
             result = self._p.steps[job.name](context)
+        except Stopped as exc:
+            log.info("%s: %s", context.key, exc)  # whoever ended it writes its row
+            return
         except BaseException as exc:  # whatever a step raises, SystemExit too, becomes a row
             log.debug("%s raised", context.key, exc_info=True)
             result = exc
@@ -348,10 +360,25 @@ class Engine:
     def _overrun(self, held: _Running, now: datetime) -> None:
         held.budget.stop.set()
         self._settle(held.job, run.overran(held.job, held.attempt, now))
-        self._left_behind += 1
-        if self._left_behind >= _GIVE_UP:
-            log.error(
-                "%d steps hang in threads that cannot be ended; restart runbook to be rid of them", self._left_behind
+        if held.thread is not None and held.job.command is None:  # what runs as a child is ended by its door
+            self._left_behind.append(held.thread)
+
+    def _give_up(self, now: datetime) -> None:
+        """End while there is room to end well: threads that hang cannot be ended, and each holds on to something."""
+        self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
+        if len(self._left_behind) < _GIVE_UP or self._lost:
+            return
+        names = ", ".join(thread.name for thread in self._left_behind)
+        self._lost = f"{len(self._left_behind)} steps hang in threads that cannot be ended ({names})"
+        log.critical("%s; this process ends, so that the next one is rid of them", self._lost)
+        lines = (
+            f"seen: {names}",
+            "done: what is written is kept; systemd starts runbook again",
+            "do: `runbook report`, then mend these steps",
+        )
+        with self._p.store.write() as books:
+            self._alerting.notice(
+                books, Notice(f"hung@{self._epoch}", "[CRIT] runbook ends: steps hang", lines), now, self._day(now)
             )
 
     # -- record, decide, tell ---------------------------------------------------------------------------------------
@@ -389,15 +416,19 @@ class Engine:
         if self._renewed is not None and now - self._renewed < RENEW:
             return
         with self._p.store.write() as books:
-            if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state()):
-                self._lost = "another process has taken the lease of this database"
+            if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._said()):
+                self._lost, self.fenced = "another process has taken the lease of this database", True
                 log.critical("%s; this one ends", self._lost)
                 return
         self._renewed = now
 
+    def _said(self) -> dict[str, Any]:
+        states = self._remedies.states
+        return {**self._p.state(), **({"remedies": dict(states)} if states else {})}
+
     def _requests(self, now: datetime) -> None:
         with self._p.store.read() as books:
-            asked = books.desk.open_requests()
+            asked = [one for one in books.desk.open_requests() if one.kind == "run"]
         for one in asked:
             with self._p.store.write() as books:
                 key = Key(date.fromisoformat(one.data["session"]), one.data["job"], one.data["slot"])

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runbook.alert import BotMoved, FeedMoved, SymbolStale
 from runbook.almanac import Why
 from runbook.clock import Clock
+from runbook.command import CommandSpec
 from runbook.day import FeedChange
 from runbook.job import Desk, JobSpec, Step
+from runbook.ports import Commands
+from runbook.remedy import Remedy
 from runbook.run import Run
 from runbook.session import SessionCalendar
 from runbook.teller import Teller, Voice
@@ -101,3 +104,6 @@ class Parts:
     on_run: Callable[[Run], None] = lambda _run: None
     calendar_due: Callable[[datetime], Why | None] = lambda _now: None  # costs a look at some file names
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
+    commands: Commands | None = None
+    allowed: Sequence[CommandSpec] = ()
+    remedies: Sequence[Remedy] = ()

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from runbook.adapters.store.actions import Actions
 from runbook.adapters.store.alerts import Alerts
 from runbook.adapters.store.calendars import Calendars
 from runbook.adapters.store.desk import DeskBook
@@ -36,6 +37,7 @@ class Books:
         self.feed = FeedLog(connection)
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
+        self.actions = Actions(connection)
 
 
 class Store:
