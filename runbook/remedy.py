@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook.alert import Alert, AlertState
-from runbook.command import CommandSpec, Preflight
 from runbook.session import SessionCalendar
+
+if TYPE_CHECKING:
+    from runbook.command import CommandSpec, Preflight
 
 RESTART, LEAVE = "restart", "leave"  # what a person can say; silence is the second
 

@@ -11,6 +11,7 @@ from typing import Any
 from runbook.alert import Alert, AlertState, Severity
 from runbook.alert.lifecycle import BROKER_JOB
 from runbook.day import DayFacts, Lease
+from runbook.remedy import as_json, words
 from runbook.report.ahead import next_after
 from runbook.report.delivery import alert_parts
 from runbook.report.layout import WIDTH, clock, cut, line, plain, plural, short_day, table, wrap
@@ -154,7 +155,15 @@ def _feed(facts: StatusFacts) -> Mapping[str, Any]:
 
 def render_status(facts: StatusFacts, *, colour: bool = False) -> str:
     """The status for a terminal, at most 100 columns; complete without colour."""
-    out = [*line(*_headline(facts)), *_state(facts, colour=colour), *_daemon(facts), *_prices(facts), *_bot(facts), ""]
+    out = [
+        *line(*_headline(facts)),
+        *_state(facts, colour=colour),
+        *_daemon(facts),
+        *_prices(facts),
+        *_bot(facts),
+        *_remedies(facts),
+        "",
+    ]
     rows = _steps(facts)
     if facts.day is not None and facts.day.day.date != facts.today and rows:
         out.append(f"the last session, {short_day(facts.day.day.date)}:")
@@ -267,6 +276,15 @@ def _bot(facts: StatusFacts) -> list[str]:
     return wrap(words.get(str(said.get("health")), "") + plain(said.get("reason") or "no data"), WIDTH, "bot    ")
 
 
+def _remedies(facts: StatusFacts) -> list[str]:
+    """What runs against an alert now, waits or asks; and what ran today."""
+    said = facts.lease.data.get("remedies") if facts.lease is not None and facts.alive else None
+    now = [f"{plain(name)} {plain(held)}" for name, held in said.items()] if isinstance(said, Mapping) else []
+    zone = facts.calendar.zone
+    ran = [f"{one.name} at {clock(one.started, zone)}: {words(one)}" for one in facts.day.actions] if facts.day else []
+    return [part for text in (*ran, *now) for part in wrap(text, WIDTH, "remedy ")]
+
+
 def _price(held: object, source: str) -> str:
     if isinstance(held, Mapping):
         side = "rest" if source.startswith("REST") else "ws"
@@ -342,7 +360,7 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
     daemon: {alive, pid, host, since, heartbeat, heartbeat_age, epoch, said: what it says of itself} or null;
     session: the date of the steps; steps: [{job, slot, repeating, planned, planned_last, rows, ran, ok, missed, skipped,
     failed, waiting, state, newest, started, took, reason, hint}]; alerts: [{number, rule, severity, title, state, since}];
-    unsent; next: {date, open, close, login, name, reason, remarks}; calendar: {known_until, days}; notes.
+    actions: [{number, name, cause, argv, by, did, exit_code, verify, reason, output, started, ended}]; unsent; next: {date, open, close, login, name, reason, remarks}; calendar: {known_until, days}; notes.
     """
     zone, session = facts.calendar.zone, facts.session
 
@@ -413,6 +431,10 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
                 "since": iso(p.opened),
             }
             for p in parts
+        ],
+        "actions": [
+            as_json(one) | {"started": iso(one.started), "ended": iso(one.ended)}
+            for one in (facts.day.actions if facts.day else ())
         ],
         "unsent": facts.unsent,
         "next": {

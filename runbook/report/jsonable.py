@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from runbook.remedy import as_json
 from runbook.report.parts import FeedPart, Outage, Report, Step, Told
 from runbook.report.trades import open_words
 
@@ -24,6 +25,7 @@ def to_json(report: Report) -> dict[str, Any]:
     outages: [{silent_from, doubted, fell, end, back, cause, hint, stretches}], ticks, counts, restarts, bar, until};
     reconciliation: as the step kept it; alerts: [{number, severity, title, what, opened, resolved, reason, state,
     messages: [{kind, title, at, channels: [{channel, state, text}]}]}]; notices: messages that belong to no alert;
+    actions: [{number, name, cause, argv, by, did, exit_code, verify, reason, output, started, ended}];
     delivery: [{channel, sent, unknown, failed, waiting, merged}]; readiness: [{component, seen, evidence}];
     next: {date, weekday, name, open, close, login, reason, remarks}.
     """
@@ -75,6 +77,10 @@ def to_json(report: Report) -> dict[str, Any]:
                 "messages": [_told(t, zone) for t in a.messages],
             }
             for a in report.alerts
+        ],
+        "actions": [
+            as_json(one) | {"started": _iso(one.started, zone), "ended": _iso(one.ended, zone)}
+            for one in report.actions
         ],
         "notices": [_told(t, zone) for t in report.notices],
         "delivery": [asdict(tally) for tally in report.tallies],

@@ -11,6 +11,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from runbook.recon import DayPnl, Reconciliation
+from runbook.remedy import Action
 from runbook.session import Day
 
 
@@ -285,6 +286,7 @@ class Report:
     tallies: tuple[Tally, ...]
     readiness: tuple[Readiness, ...]
     next: Next
+    actions: tuple[Action, ...] = ()
 
     @property
     def date(self) -> date:
@@ -293,4 +295,4 @@ class Report:
     @property
     def empty(self) -> bool:
         """The ledger holds nothing at all of this session."""
-        return not (self.steps or self.alerts or self.notices or self.feed.known)
+        return not (self.steps or self.alerts or self.notices or self.feed.known or self.actions)

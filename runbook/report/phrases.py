@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runbook.recon import Reconciliation
+from runbook.remedy import words
 from runbook.report.layout import clock, cut, long_day, plain, plural, short_day
 from runbook.report.parts import AlertPart, FeedPart, Hole, Next, Outage, Report, Shares, Step, Stretch, Told
 from runbook.report.steps import own
@@ -225,6 +226,14 @@ def alert_head(alert: AlertPart, report: Report) -> str:
     number = f" #{alert.number}" if alert.number is not None else ""
     end = f"{alert.state}, {alert.reason}" if alert.reason else "STILL OPEN" if alert.state == "open" else alert.state
     return f"{when} {alert.severity}{number} {alert.title}: {end}"
+
+
+def action_lines(report: Report) -> list[str]:
+    """`10:03 restart_openalgo, because of #41, by telegram:7: done, verify ok: verify_broker was ok 12 s after it (...)`."""
+    return [
+        f"{clock(one.started, report.zone, report.date)} {one.name}, because of {one.cause}, by {one.by}: {words(one)} ({' '.join(one.argv)})"
+        for one in report.actions
+    ]
 
 
 def told_words(told: Told) -> str:
