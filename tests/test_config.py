@@ -281,7 +281,7 @@ def test_the_faults_stand_in_the_order_of_the_file(site):
         ('feed: {relay: "ws://0.0.0.0:8766"}\n', "feed", "can be reached from other hosts", "relay_public: true"),
         ('feed: {relay: "ws://desk.example:8766"}\n', "feed", "can be reached from other hosts", "relay_public: true"),
         ("feed: {warn_after: 60}\n", "feed.warn_after", "60 has no unit", "a number with h, m, s or ms"),
-        (jobs("{name: check_fed, at: open}"), "jobs[0]", "the key run is missing", "kind: command"),
+        (jobs("{name: check_fed}"), "jobs[0].run", "the key is missing", ""),
         (jobs("{name: check_feed, timeout: soon}"), "jobs[0].timeout", "'soon' is no duration", "h, m, s"),
         (jobs("{name: check_feed, needs: [check_feed]}"), "jobs[0].needs", "no job 'check_feed'", "verify_broker"),
         (jobs("{name: start_feed, after: [verify_brokr]}"), "jobs[0].after", "verify_brokr", "did you mean verify_broker?"),

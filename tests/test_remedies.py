@@ -295,7 +295,7 @@ class Answers:
 
 def test_each_answer_counts_for_one_run(make, systemd):
     w, desk = make(replace(REMEDY, when=When.APPROVED, min_gap=timedelta(minutes=1))), Answers()
-    w.engine._remedies._asking = desk
+    w.engine._remedies._approvals = desk
     w.steps.does["check"] = lambda _: Found(Verdict.BAD, "still dead")
     w.start()
     looked_for(w)
@@ -323,7 +323,7 @@ def test_each_answer_counts_for_one_run(make, systemd):
 def test_a_spent_budget_says_so_once(make, systemd, tmp_path):
     w, desk = make(replace(REMEDY, budget=1, min_gap=timedelta(seconds=1))), Answers()
     (tmp_path / "broken").touch()
-    w.engine._remedies._asking = desk
+    w.engine._remedies._approvals = desk
     w.start()
     looked_for(w)
     w.go("08:15")
@@ -418,16 +418,34 @@ def test_a_remedy_that_is_not_there_is_named(make, systemd):
     assert hand(w, "restart_all") == "no remedy 'restart_all'; accepted: restart_openalgo"
 
 
-def test_a_hung_restart_delays_no_step_and_is_ended(make, systemd, tmp_path):
+def test_a_restart_that_takes_long_delays_no_step(make, systemd, tmp_path):
+    mark = tmp_path / "pid"
+    program = script(tmp_path, f"echo $$ > {mark}\nwhile :; do sleep 0.02; done")
+    w = make(replace(REMEDY, command=CommandSpec("restart_openalgo", (program,), 60.0)), job("beside", "open-59m"))
+    w.start()
+    looked_for(w)
+    w.clock.jump_to(at("08:15"))
+    w.turn()
+    pid = pid_in(mark)
+    assert not w.engine.idle  # whoever would put another engine in its place waits
+    w.clock.jump_to(at("08:16"))
+    w.turn()
+    until(lambda: w.states()["beside open-59m"] is State.SUCCEEDED, "the step beside it waits")
+    assert alive(pid)
+    assert state(w) == "runs"
+    os.kill(pid, signal.SIGKILL)  # by another hand
+    done = concluded(w)
+    assert (done.did, done.exit_code) == (Did.FAILED, signal.SIGKILL)
+    assert done.reason.startswith("ended by signal 9")
+
+
+def test_a_restart_that_does_not_end_is_ended_and_said_to_be(make, systemd, tmp_path):
     mark = tmp_path / "pid"
     program = script(tmp_path, f"trap '' TERM\necho $$ > {mark}\nwhile :; do sleep 0.02; done")
-    w = make(replace(REMEDY, command=CommandSpec("restart_openalgo", (program,), 0.4)), job("beside", "open-59m"))
+    w = make(replace(REMEDY, command=CommandSpec("restart_openalgo", (program,), 0.2)))
     w.start()
     looked_for(w)
     w.go("08:15")
-    pid = pid_in(mark)
-    w.go("08:16")
-    assert w.states()["beside open-59m"] is State.SUCCEEDED
     done = concluded(w)
     assert (done.did, done.exit_code) == (Did.TIMED_OUT, signal.SIGKILL)
-    assert not alive(pid)
+    assert not alive(pid_in(mark))

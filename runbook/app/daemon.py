@@ -76,7 +76,7 @@ class Daemon:
         self.store = site.open_store(config)
         self.almanac = site.almanac(config, self.store)
         self.commands = doors.commands(config)
-        self._steps = self._load()
+        self._steps = self._load(config)
         self._gateway: OpenAlgo | None = None
         self._relay: Relay | None = None
         self._calendar_news: CalendarNews | None = None
@@ -88,17 +88,15 @@ class Daemon:
         self.vigil: Vigil
         self.sweeper: Sweeper
 
-    def _load(self) -> dict[str, Step]:
+    def _load(self, config: Config) -> dict[str, Step]:
         """What each job runs: a function of the site, or an entry of the allow-list."""
         from runbook.command import step
         from runbook.job import load
 
-        allowed = self._config.commands
+        allowed = config.commands
         return {
-            job.name: load(job.run, self._config.site)
-            if job.command is None
-            else step(allowed[job.command], self.commands)
-            for job in self._config.jobs
+            job.name: load(job.run, config.site) if job.command is None else step(allowed[job.command], self.commands)
+            for job in config.jobs
         }
 
     def start(self, *, run: bool = True) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from runbook.alert import Severity
 from runbook.config.acting import Command, Name, Remedy
@@ -253,10 +254,8 @@ class Job(_Model):
         description="step (a function of the site, `run:`) or command (an entry of `commands:`)",
         examples=["command"],
     )
-    run: Annotated[str, BeforeValidator(_run)] | None = Field(
-        None, description="folder.file:function", examples=["jobs.check_feed:check"]
-    )
     command: str | None = Field(None, description="a name under `commands:`", examples=["restart_openalgo"])
+    run: Annotated[str, BeforeValidator(_run)] | None = Field(None, validate_default=True)
     at: (
         Annotated[tuple[Anchor, ...], BeforeValidator(_anchors), PlainSerializer(lambda v: [str(a) for a in v])] | None
     ) = None
@@ -278,6 +277,13 @@ class Job(_Model):
     alert: AlertTo = AlertTo()
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
 
+    @field_validator("run", mode="before")
+    @classmethod
+    def _needed(cls, value: object, info: ValidationInfo) -> object:
+        if value is None and info.data.get("kind") == "step" and info.data.get("command") is None:
+            raise PydanticKnownError("missing")
+        return value
+
     @model_validator(mode="after")
     def _what(self) -> Job:
         if self.kind == "command":
@@ -296,10 +302,10 @@ class Job(_Model):
                     accepted="a command that acts runs once",
                     example="on_abandoned: fail",
                 )
-        elif self.run is None or self.command is not None:
-            found = f"{self.name}: {'command without kind: command' if self.command else 'the key run is missing'}"
+        elif self.command is not None:
+            example = "{name: mend, kind: command, command: restart_openalgo, at: close+30m}"
             raise Unfit(
-                found, accepted="`run:`, or `kind: command` with `command:`", example="run: jobs.check_feed:check"
+                f"{self.name}: command without kind: command", accepted="kind: command beside it", example=example
             )
         return self
 

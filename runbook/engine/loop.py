@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from runbook.alert import CalendarDoubt, JobSettled, Notice, Severity
 from runbook.almanac import Why
 from runbook.budget import Budget
 from runbook.clock import host_monotonic
-from runbook.engine import takeover
+from runbook.engine import hung, takeover
 from runbook.engine.alerting import Alerting
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=15)
 RENEW = timedelta(seconds=5)
 GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
-_GIVE_UP = 3  # threads left behind before the process asks to be restarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class _Running:
     attempt: Attempt
     budget: Budget
     since: float  # host seconds
-    thread: threading.Thread | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 _Item = _Done | FeedNews | FeedTotals | BotNews | CalendarNews
@@ -64,7 +63,7 @@ class Engine:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._running: dict[Key, _Running] = {}
-        self._left_behind: list[threading.Thread] = []
+        self._hung = hung.LeftBehind()
         self._epoch = 0
         self._renewed: datetime | None = None
         self._down: tuple[datetime, datetime] | None = None
@@ -141,7 +140,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """True when nothing runs and nothing waits to be recorded."""
-        return not self._running and not self._backlog and self._inbox.empty()
+        return not self._running and not self._backlog and self._inbox.empty() and self._remedies.idle
 
     @property
     def lost(self) -> str | None:
@@ -331,20 +330,20 @@ class Engine:
         key = attempt.occurrence.key
         session = self._planner.session(key.session)
         budget = Budget(job.timeout)
+        held = _Running(job, attempt, budget, host_monotonic())
+        self._running[key] = held
         if session is None:
-            self._running[key] = _Running(job, attempt, budget, host_monotonic())
             self._inbox.put(
                 _Done(job, attempt, LookupError(f"the calendar no longer has {key.session}"), self._p.clock.now())
             )
             self._wake.set()
             return
         context = Context(key, session, attempt.started, attempt.actor, budget, self._p.desk, job.settings)
-        name = f"{key.job}-{key.slot}"
-        thread = threading.Thread(target=self._work, args=(job, attempt, context), name=name, daemon=True)
-        self._running[key] = _Running(job, attempt, budget, host_monotonic(), thread)
-        thread.start()
+        threading.Thread(
+            target=self._work, args=(job, attempt, context, held.ended), name=f"{key.job}-{key.slot}", daemon=True
+        ).start()
 
-    def _work(self, job: JobSpec, attempt: Attempt, context: Context) -> None:
+    def _work(self, job: JobSpec, attempt: Attempt, context: Context, ended: threading.Event) -> None:
         result: object
         try:
             result = self._p.steps[job.name](context)
@@ -354,32 +353,26 @@ class Engine:
         except BaseException as exc:  # whatever a step raises, SystemExit too, becomes a row
             log.debug("%s raised", context.key, exc_info=True)
             result = exc
+        finally:
+            ended.set()
         self._inbox.put(_Done(job, attempt, result, self._p.clock.now()))
         self._wake.set()
 
     def _overrun(self, held: _Running, now: datetime) -> None:
         held.budget.stop.set()
         self._settle(held.job, run.overran(held.job, held.attempt, now))
-        if held.thread is not None and held.job.command is None:  # what runs as a child is ended by its door
-            self._left_behind.append(held.thread)
+        if held.job.command is None:  # what runs as a child is ended by its door
+            self._hung.add(str(held.attempt.occurrence.key), held.ended)
 
     def _give_up(self, now: datetime) -> None:
         """End while there is room to end well: threads that hang cannot be ended, and each holds on to something."""
-        self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
-        if len(self._left_behind) < _GIVE_UP or self._lost:
+        names = self._hung.names()
+        if len(names) < hung.MOST:
             return
-        names = ", ".join(thread.name for thread in self._left_behind)
-        self._lost = f"{len(self._left_behind)} steps hang in threads that cannot be ended ({names})"
-        log.critical("%s; this process ends, so that the next one is rid of them", self._lost)
-        lines = (
-            f"seen: {names}",
-            "done: what is written is kept; systemd starts runbook again",
-            "do: `runbook report`, then mend these steps",
-        )
         with self._p.store.write() as books:
-            self._alerting.notice(
-                books, Notice(f"hung@{self._epoch}", "[CRIT] runbook ends: steps hang", lines), now, self._day(now)
-            )
+            self._alerting.notice(books, hung.notice(names, self._epoch), now, self._day(now))
+        self._lost = f"{len(names)} steps hang in threads that cannot be ended: {', '.join(names)}"
+        log.critical("%s; this process ends, so that the next one is rid of them", self._lost)
 
     # -- record, decide, tell ---------------------------------------------------------------------------------------
 

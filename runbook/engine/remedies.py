@@ -42,7 +42,7 @@ class Question:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Asking(Protocol):
+class Approvals(Protocol):
     """Where questions go and answers come from."""
 
     def ask(self, books: Books, question: Question, now: datetime) -> None:
@@ -84,20 +84,21 @@ class Remedies:
 
     def __init__(
         self, parts: Parts, planner: Planner, alerting: Alerting, epoch: Callable[[], int], wake: Callable[[], None],
-        asking: Asking | None = None,
+        approvals: Approvals | None = None,
     ) -> None:  # fmt: skip
         self._p = parts
         self._planner = planner
         self._alerting = alerting
         self._epoch = epoch
         self._wake = wake
-        self._asking = asking or ByMessage(alerting, self._today)
+        self._approvals = approvals or ByMessage(alerting, self._today)
         self._remedies = {one.name: one for one in parts.remedies}
         self._jobs = {job.name: job for job in parts.jobs}
         self._results: queue.SimpleQueue[_Done | dict[str, Preflight]] = queue.SimpleQueue()
         self._seen: dict[str, Preflight] = {}  # by the command's name
         self._looked: datetime | None = None
         self._looking = False
+        self._running = 0
         self._mine = False  # True once what an earlier process left is put right
         self._verifying: dict[int, tuple[datetime, set[Key]]] = {}
         self._told: set[str] = set()
@@ -108,6 +109,11 @@ class Remedies:
     def states(self) -> Mapping[str, str]:
         """Each remedy that runs, waits or asks, in words: for the screens."""
         return self._states
+
+    @property
+    def idle(self) -> bool:
+        """True when no command runs; what is still to be verified is in the ledger."""
+        return not self._running
 
     def next(self, books: Books, now: datetime) -> datetime | None:
         """When to look again at the latest; None when nothing is foreseen."""
@@ -200,6 +206,7 @@ class Remedies:
 
     def _ended(self, store: Store, done: _Done, now: datetime) -> bool:
         ended = done.ended
+        self._running -= 1
         if ended.ending is Ending.STOPPED:
             return False  # runbook ends, and the next start says what is known of it
         did = Did.DONE if ended.good else Did.TIMED_OUT if ended.ending is Ending.TIMED_OUT else Did.FAILED
@@ -282,7 +289,7 @@ class Remedies:
                 states[one.name] = "waits: its unit is being looked for"
                 return False
             day = self._today(now)
-            said = self._asking.answer(books, remedy.question(one, _cause(met), rows, day))
+            said = self._approvals.answer(books, remedy.question(one, _cause(met), rows, day))
         decision = remedy.decide(one, _cause(met), rows, self._gates(one, rows, now), said, day)
         match decision:
             case remedy.Run(by, ask):
@@ -294,7 +301,7 @@ class Remedies:
                 return self._once(
                     key,
                     store,
-                    lambda books: self._asking.ask(books, self._question(one, met, rows, key, why, now), now),
+                    lambda books: self._approvals.ask(books, self._question(one, met, rows, key, why, now), now),
                 )
             case remedy.Tell(key, why):
                 states[one.name] = f"rests: {why}"
@@ -317,6 +324,7 @@ class Remedies:
         row = Action(0, one.name, self._today(now), cause, one.command.words, by, now, ask=ask, epoch=self._epoch())
         number = books.actions.begin(row)
         log.warning("remedy %s: %s, by %s, because of %s", one.name, one.command.shown, by, cause)
+        self._running += 1
         threading.Thread(target=self._work, args=(number, one), name=f"remedy-{one.name}", daemon=True).start()
         return number
 
