@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from runbook import app, cli
+from runbook.adapters.store import Store
 from runbook.clock import SystemClock
 from runbook.remedy import Action, Checked, Did
 from runbook.report import build, render_markdown, render_text, to_json
 from runbook.status import render_status, status_json
 from tests import report_days as days
 from tests.adapters.test_commands import script
+from tests.fakes import calendar, ledger_file
 from tests.report_days import at
 from tests.test_status import green, lease, today
 
@@ -37,26 +38,24 @@ def runbook(desk: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
     return run
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site with a ledger and a calendar, computed once."""
-    site = tmp_path_factory.mktemp("prepared")
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A site with a ledger and a calendar of some days, and a `systemctl` that knows openalgo."""
+    monkeypatch.setenv("OPENALGO_API_KEY", "key-of-the-desk-0123456789")
+    unit(tmp_path, monkeypatch, "exit 0")
+    site = tmp_path / "site"
+    site.mkdir()
     site.joinpath("config.yaml").write_text(
         'version: 1\nmode: local_paper\nopenalgo: {url: "http://127.0.0.1:1", api_key: "${OPENALGO_API_KEY}"}\nsymbols: [NIFTY]\n'
         + ACTING,
         encoding="utf-8",
     )
     site.joinpath("config.yaml").chmod(0o600)
-    app.prepare(app.load_config(site, {}), SystemClock().now())
+    store = Store(ledger_file(site))
+    with store.write() as books:
+        books.calendars.keep(calendar(), {}, SystemClock().now())
+    store.close()
     return site
-
-
-@pytest.fixture
-def desk(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The prepared site, and a `systemctl` that knows openalgo."""
-    monkeypatch.setenv("OPENALGO_API_KEY", "key-of-the-desk-0123456789")
-    unit(tmp_path, monkeypatch, "exit 0")
-    return Path(shutil.copytree(prepared, tmp_path / "site"))
 
 
 def unit(folder: Path, monkeypatch: pytest.MonkeyPatch, does: str) -> None:
