@@ -153,7 +153,7 @@ def test_a_command_that_fails_keeps_its_facts_and_its_last_line_is_the_reason(ma
 
 def test_a_command_that_hangs_is_a_row_delays_nobody_and_leaves_no_child(make_world, door, tmp_path):
     mark = tmp_path / "pid"
-    spec = CommandSpec("act", (script(tmp_path, f"trap '' TERM\necho $$ > {mark}\nwhile :; do sleep 0.02; done"),), 0.2)
+    spec = CommandSpec("act", (script(tmp_path, f"trap '' TERM\necho $$ > {mark}\nwhile :; do sleep 0.02; done"),), 0.5)
     w = acting(make_world, door, spec)
     w.engine.start()
     w.turn()
@@ -171,7 +171,7 @@ def test_a_command_that_hangs_is_a_row_delays_nobody_and_leaves_no_child(make_wo
 
 def test_three_commands_that_hang_are_no_threads_that_hang(make_world, door, tmp_path):
     program = script(tmp_path, "trap '' TERM\nwhile :; do sleep 0.02; done")
-    specs = [CommandSpec(f"act{n}", (program,), 0.1) for n in range(3)]
+    specs = [CommandSpec(f"act{n}", (program,), 0.5) for n in range(3)]
     w = make_world(*(replace(command_job(s), name=s.name) for s in specs))
     for spec in specs:
         w.engine._p.steps[spec.name] = step(spec, door)
