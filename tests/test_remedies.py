@@ -169,7 +169,8 @@ def test_a_command_that_hangs_is_a_row_delays_nobody_and_leaves_no_child(make_wo
     assert w.engine.lost is None
 
 
-def test_three_commands_that_hang_are_no_threads_that_hang(make_world, door, tmp_path):
+def test_three_commands_that_hang_are_no_threads_that_hang(make_world, tmp_path):
+    door = ChildCommands(Redactor(), tmp_path, grace=1.0)  # they outlive the moment at which their rows are given up
     program = script(tmp_path, "trap '' TERM\nwhile :; do sleep 0.02; done")
     specs = [CommandSpec(f"act{n}", (program,), 0.5) for n in range(3)]
     w = make_world(*(replace(command_job(s), name=s.name) for s in specs))
@@ -276,7 +277,11 @@ def test_one_that_needs_an_approval_asks_once_and_runs_when_a_person_says_so(mak
     assert actions(w) == []
     assert hand(w).startswith("started as action 1: systemctl restart openalgo")
     done = concluded(w)
-    assert (done.by, done.cause, done.good) == ("cli:me", "by hand", True)
+    assert (done.by, done.cause, done.good) == ("cli:me", "#1", True)
+    w.go("08:50", "09:00")
+    assert [t for t in w.told() if "shall" in t] == [
+        "[WARN] shall restart_openalgo run?"
+    ]  # it helped: nothing is asked again
 
 
 class Answers:
@@ -339,7 +344,7 @@ def test_the_gap_holds_for_a_person_too(make, systemd):
     w = make(replace(REMEDY, when=When.APPROVED)).start()
     looked_for(w)
     assert hand(w).startswith("started")
-    concluded(w)
+    assert concluded(w).cause == "by hand"
     assert hand(w) == "not started: the last run is less than 10 min ago"
     w.go("08:11")
     assert hand(w).startswith("started")
@@ -357,6 +362,18 @@ def test_a_unit_that_does_not_exist_is_told_at_the_start_and_its_remedy_rests(ma
     assert w.told().count("[WARN] a command cannot work here") == 1
     assert w.told().count("[WARN] restart_openalgo does not run") == 1
     assert "does not exist" in hand(w)
+
+
+def test_a_unit_that_has_gone_since_the_start_is_noticed_before_the_run(make, systemd, tmp_path):
+    w = make().start()
+    looked_for(w)
+    unit = tmp_path / "bin" / "systemctl"
+    unit.write_text(f'#!/bin/sh\necho "$@" >> {systemd}\necho "No files found." >&2\nexit 1\n')
+    w.go("08:15")
+    done = concluded(w)
+    assert (done.did, done.exit_code) == (Did.FAILED, None)
+    assert "does not exist: No files found." in done.reason
+    assert asked(systemd) == []
 
 
 def test_a_unit_that_comes_back_is_noticed(make, systemd, tmp_path):

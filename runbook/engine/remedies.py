@@ -355,11 +355,12 @@ class Remedies:
                 elif one.command.name not in self._seen:
                     answer = "not started: its unit is being looked for; try again"
                 else:
-                    rows = books.actions.of(one.name, self._today(now))
+                    met = next((alert for alert in books.alerts.unresolved() if one.meets(alert)), None)
+                    rows = books.actions.of(one.name, self._today(now), _cause(met))
                     shut = [gate for gate in self._gates(one, rows, now) if not gate.passes]
                     answer = "not started: " + "; ".join(gate.why for gate in shut)
                     if not shut:
-                        number = self._begin(books, one, BY_HAND, request.by, None, now)
+                        number = self._begin(books, one, _cause(met) or BY_HAND, request.by, None, now)
                         answer = f"started as action {number}: {one.command.shown}"
                 books.desk.answer(request.number, answer, now)
         return False

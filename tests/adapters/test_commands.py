@@ -19,7 +19,7 @@ from runbook.ports import Commands
 from runbook.redact import Redactor
 from tests.fakes import until
 
-SECRET = "key-of-the-desk-0123456789abcdef"
+SECRET = "key-of-the-desk-0123456789abcdef-xyz"  # of a length by which no cut is a whole number of them
 
 
 @pytest.fixture
