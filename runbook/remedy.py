@@ -93,6 +93,11 @@ class Action:
         return self.did is None or self.verifying
 
     @property
+    def why(self) -> str:
+        """`because of #41`, or that a person wanted it."""
+        return f"because of {self.cause}" if self.cause.startswith("#") else self.cause
+
+    @property
     def good(self) -> bool:
         return self.checked is Checked.OK
 

@@ -389,7 +389,7 @@ class Remedies:
         """Tell what became of a run; `unless_asked`: while its alert is open, the question that follows says it all."""
         if unless_asked and any(_cause(alert) == row.cause for alert in books.alerts.unresolved()):
             return
-        lines = (f"done: {' '.join(row.argv)}, by {row.by}, because of {row.cause}", f"seen: {why}")
+        lines = (f"done: {' '.join(row.argv)}, by {row.by}, {row.why}", f"seen: {why}")
         self._alerting.notice(books, Notice(f"action@{row.number}@{title[:8]}", title, lines), now, row.session)
 
     def _once(self, key: str, store: Store, tell: Callable[[Books], None]) -> bool:

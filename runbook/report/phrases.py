@@ -231,7 +231,7 @@ def alert_head(alert: AlertPart, report: Report) -> str:
 def action_lines(report: Report) -> list[str]:
     """`10:03 restart_openalgo, because of #41, by telegram:7: done, verify ok: verify_broker was ok 12 s after it (...)`."""
     return [
-        f"{clock(one.started, report.zone, report.date)} {one.name}, because of {one.cause}, by {one.by}: {words(one)} ({' '.join(one.argv)})"
+        f"{clock(one.started, report.zone, report.date)} {one.name}, {one.why}, by {one.by}: {words(one)} ({' '.join(one.argv)})"
         for one in report.actions
     ]
 

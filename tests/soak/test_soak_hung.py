@@ -132,4 +132,4 @@ def test_a_remedy_by_hand_goes_through_the_live_daemon_and_is_verified(tmp_path:
     assert code == 0
     assert took < 5.0
     report = " ".join(site.run("report").stdout.split())
-    assert "restart_openalgo, because of by hand, by cli:" in report
+    assert "restart_openalgo, by hand, by cli:" in report
