@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.alert import AlertChange, ChangeKind, Notice
 from runbook.almanac import Almanac, Why, quieted
-from runbook.app import doors, site
+from runbook.app import doors, phone, site, upkeep
 from runbook.budget import Budget
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config
@@ -86,6 +86,7 @@ class Daemon:
         self.teller: Teller
         self.desk: TheDesk
         self.vigil: Vigil
+        self.phones: phone.Phones
         self.sweeper: Sweeper
 
     def _load(self, config: Config) -> dict[str, Step]:
@@ -120,6 +121,7 @@ class Daemon:
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
+                self.phones.start()
                 self.sweeper.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
@@ -132,6 +134,7 @@ class Daemon:
         parts: list[tuple[str, Callable[[], object]]] = [
             ("sweeper", self.sweeper.stop),
             ("commands", self.commands.close),
+            ("phone", self.phones.stop),
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
@@ -184,7 +187,10 @@ class Daemon:
         self._relay = relay = self._make_relay(ticks)
         calendar = self.almanac.calendar()
         channels = tuple(config.secrets.channels)
-        self.teller = Teller(self.store, doors.notifier(config), channels, clock, self._hooks.on_sent)
+        deeds = phone.deeds()
+        notifier = doors.notifier(config, phone.buttons(self.store, deeds))
+        self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
+        self.phones = phone.phones(config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge)
         policy = self._hooks.policy(site.policy_of(config))
         self.monitor = Monitor(
             FeedParts(
@@ -206,6 +212,7 @@ class Daemon:
                 clock, self._gateway, self.monitor, lambda: doors.stream(config, clock), settings.symbols, settings.mode,
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
+                back_up=lambda day: upkeep.back_up(config, self.store, day),
             )
         )  # fmt: skip
         self.engine = Engine(
