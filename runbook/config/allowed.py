@@ -40,7 +40,10 @@ def crossed(data: Mapping[str, Any], where: Document, expander: Expander) -> Ite
             looks = [
                 n
                 for n, (_, job) in jobs.items()
-                if not job.get("acts") and job.get("enabled") is not False and not job.get("resident")
+                if not job.get("acts")
+                and job.get("enabled") is not False
+                and not job.get("resident")
+                and job.get("kind") != "manual"
             ]
             if verify not in looks:
                 why = "a job that acts, rests in the daemon or is switched off" if verify in jobs else "no job"

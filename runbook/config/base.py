@@ -1,4 +1,4 @@
-"""What every part of the form is made of."""
+"""What the forms of the site's parts are made of: the strict model, and the kinds of value they share."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from runbook.fault import Unfit
-from runbook.trigger import format_duration, parse_duration
+from runbook.trigger import Anchor, format_duration, parse_duration
+
+text = PlainSerializer(str)
 
 
 class Model(BaseModel):
@@ -26,6 +28,10 @@ def _length(value: object) -> timedelta:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_length), PlainSerializer(format_duration)]
+AnchorText = Annotated[Anchor, BeforeValidator(Anchor.parse), text]
+Name = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="small letters, digits and _", examples=["check_feed"])
+]
 
 
 def _unit(value: object) -> str:

@@ -10,13 +10,22 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticKnownError
 
 from runbook.alert import Severity
-from runbook.config.acting import Command, Name, Remedy
-from runbook.config.base import Duration, UnitName
+from runbook.config.acting import Command, Remedy
+from runbook.config.acting import Name as CommandName
+from runbook.config.base import AnchorText, Duration, Name, UnitName, text
 from runbook.config.base import Model as _Model
+from runbook.config.question import Question, StandingQuestion
 from runbook.fault import Unfit
 from runbook.job import IfLate, JobSpec, OnAbandoned, Retries, target
 from runbook.symbols import Symbol, parse_symbol
@@ -40,11 +49,7 @@ class Mode(StrEnum):
         return "analyze" if self is Mode.ANALYZER else "live"
 
 
-_text = PlainSerializer(str)
-
-
-AnchorText = Annotated[Anchor, BeforeValidator(Anchor.parse), _text]
-SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), _text]
+SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), text]
 
 
 def _url(schemes: tuple[str, ...], example: str) -> BeforeValidator:
@@ -100,7 +105,7 @@ class Trades(_Model):
 
     files: str
     format: Literal["csv", "jsonl"] = "csv"
-    zone: Annotated[ZoneInfo, BeforeValidator(_zone), _text] = ZoneInfo("Asia/Kolkata")
+    zone: Annotated[ZoneInfo, BeforeValidator(_zone), text] = ZoneInfo("Asia/Kolkata")
     fields: dict[str, str] = Field(default_factory=dict)
     trust: dict[Literal["time"], Literal["exact", "second", "logged_late", "unknown"]] = Field(default_factory=dict)
 
@@ -323,16 +328,14 @@ class Again(_Model):
 class Job(_Model):
     """One entry of `jobs:`."""
 
-    name: str = Field(
-        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="small letters, digits and _", examples=["check_feed"]
-    )
-    kind: Literal["step", "command"] = Field(
-        "step",
-        description="step (a function of the site, `run:`) or command (an entry of `commands:`)",
-        examples=["command"],
-    )
+    name: Name
+    kind: Literal["step", "command", "manual"] = Field(
+        "step", description="step (a function runs it), command (an entry of `commands:`) or manual (a person does it, and is asked)",
+        examples=["manual"],
+    )  # fmt: skip
     command: str | None = Field(None, description="a name under `commands:`", examples=["restart_openalgo"])
     run: Annotated[str, BeforeValidator(_run)] | None = Field(None, validate_default=True)
+    ask: Question | None = None
     at: (
         Annotated[tuple[Anchor, ...], BeforeValidator(_anchors), PlainSerializer(lambda v: [str(a) for a in v])] | None
     ) = None
@@ -364,6 +367,7 @@ class Job(_Model):
 
     @model_validator(mode="after")
     def _what(self) -> Job:
+        """An entry of the allow-list, or none of it."""
         if self.kind == "command":
             if self.command is None or self.run is not None:
                 found = f"{self.name}: kind: command with {'run' if self.run else 'neither run nor command'}"
@@ -390,6 +394,45 @@ class Job(_Model):
     def _or(self, key: str, of_commands: Any) -> Any:
         """What is said under `key`; where nothing is, commands have a default of their own: one is not run by itself again."""
         return of_commands if self.kind == "command" and key not in self.model_fields_set else getattr(self, key)
+
+    @model_validator(mode="after")
+    def _whose(self) -> Job:
+        """A person or a function, and not both."""
+        question = "ask: {question: ..., default: not_done, deadline: open-5m}"
+        if self.kind != "manual":
+            if self.ask is not None:
+                raise Unfit(
+                    f"{self.name}: ask goes with kind: manual",
+                    accepted="kind: manual with ask, and no run",
+                    example=question,
+                )
+        elif self.ask is None or self.run is not None:
+            raise Unfit(
+                f"{self.name}: a manual step has {'no run' if self.run else 'ask'}",
+                accepted="ask, and no run",
+                example=question,
+            )
+        elif self.every is not None or self.repeat_until_ok is not None:
+            raise Unfit(
+                f"{self.name}: nobody can be asked again and again",
+                accepted="at, without every and repeat_until_ok",
+                example="at: [open-45m]",
+            )
+        else:
+            for anchor in self.at or ():
+                if fault := order_fault(anchor, self.ask.deadline):
+                    raise Unfit(
+                        f"{self.name}: ask.deadline: {fault}",
+                        accepted="a deadline after each anchor",
+                        example="open-5m",
+                    )
+        if self.every is not None and (self.if_late is IfLate.ASK or self.on_abandoned is OnAbandoned.ASK):
+            raise Unfit(
+                f"{self.name}: a repeat asks nobody",
+                accepted="if_late and on_abandoned: ask with at",
+                example="if_late: run",
+            )
+        return self
 
     @model_validator(mode="after")
     def _when(self) -> Job:
@@ -460,11 +503,13 @@ class Job(_Model):
             trigger = Every(self.every, self.from_, self.until)
         else:
             trigger = At(self.at or ())
+        asks = self.ask.spec() if self.ask is not None else None
+        latest = self.latest_start if asks is None else asks.deadline
         return JobSpec(
-            self.name, self.run or f"command {self.command}", trigger, self.timeout.total_seconds(), self.latest_start, self.deadline,
+            self.name, f"command {self.command}" if self.command else self.run or "", trigger, self.timeout.total_seconds(), latest, self.deadline,
             self.repeat_until_ok, self.needs, self.after, self._or("if_late", IfLate.SKIP), self._or("on_abandoned", OnAbandoned.FAIL), self.catch_up_sessions,
             self.resident, self.acts, self.alert.severity, self.alert.to, self.with_,
-            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None, command=self.command,
+            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None, asks, self.command,
         )  # fmt: skip
 
 
@@ -493,5 +538,6 @@ class Settings(_Model):
     backup: BackupTo = Field(default_factory=BackupTo)
     retention: Retention = Field(default_factory=Retention)
     jobs: tuple[Job, ...] = ()
-    commands: dict[Name, Command] = Field(default_factory=dict)
+    asks: tuple[StandingQuestion, ...] = ()
+    commands: dict[CommandName, Command] = Field(default_factory=dict)
     remedies: tuple[Remedy, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
 from runbook.alert.lifecycle import BROKER_JOB
+from runbook.ask import Ask, AskState
 from runbook.recon import Severity
 from runbook.recon import Verdict as Books
 from runbook.remedy import Action, words
@@ -45,6 +46,7 @@ def headline(
     tallies: Sequence[Tally],
     exchange: str,
     until: str,
+    asks: Sequence[Ask] = (),
     actions: Sequence[Action] = (),
 ) -> Headline:
     """The sentence and what it was made of; `until` is the newest word of the ledger as a clock time, "" when none."""
@@ -67,6 +69,7 @@ def headline(
             *_alerts(alerts),
             *_actions(actions),
             *_messages(tallies),
+            *_asked(asks, zone),
         ],
         key=lambda c: (c.word is Word.UNKNOWN, c.rank),
     )
@@ -216,6 +219,16 @@ def _actions(actions: Sequence[Action]) -> Iterator[Concern]:
             yield Concern(7, Word.ATTENTION, f"{one.name} did not help: {cut(words(one), _REASON)}")
     if helped := sum(one.good for one in actions):
         yield Concern(9, Word.ATTENTION, f"{plural(helped, 'command')} had to be run, and helped")
+
+
+def _asked(asks: Sequence[Ask], zone: ZoneInfo) -> Iterator[Concern]:
+    """What waits for a person, and where nobody answered; what one answered is in its section."""
+    for ask in asks:
+        if ask.open:
+            yield Concern(6, Word.ATTENTION, f"#{ask.number} {ask.name} waits for an answer")
+        elif ask.state is AskState.DEFAULTED:
+            at = f" at {clock(ask.at, zone)}" if ask.at else ""
+            yield Concern(6, Word.ATTENTION, f"#{ask.number} {ask.name} unanswered{at}, so {ask.answer}")
 
 
 def _messages(tallies: Sequence[Tally]) -> Iterator[Concern]:

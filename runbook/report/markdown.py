@@ -53,6 +53,8 @@ def render_markdown(report: Report) -> str:
     out += [""] if report.alerts or report.notices else []
     if report.actions:
         out += _list("Actions taken, and their verify", say.action_lines(report))
+    if asked := say.asked_lines(report):
+        out += _list("Asked of people", asked)
     out += ["## Seen today: the guide's readiness table", ""]
     out += _table(
         ("Component", "Today", "What was seen"), [(r.component, r.seen, r.evidence) for r in report.readiness]

@@ -10,6 +10,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from runbook.ask import Ask
+from runbook.pause import Pause
 from runbook.recon import DayPnl, Reconciliation
 from runbook.remedy import Action
 from runbook.session import Day
@@ -286,6 +288,8 @@ class Report:
     tallies: tuple[Tally, ...]
     readiness: tuple[Readiness, ...]
     next: Next
+    asks: tuple[Ask, ...] = ()
+    pauses: tuple[Pause, ...] = ()
     actions: tuple[Action, ...] = ()
 
     @property
@@ -295,4 +299,4 @@ class Report:
     @property
     def empty(self) -> bool:
         """The ledger holds nothing at all of this session."""
-        return not (self.steps or self.alerts or self.notices or self.feed.known or self.actions)
+        return not (self.steps or self.alerts or self.notices or self.feed.known or self.asks or self.actions)
