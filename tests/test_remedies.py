@@ -18,6 +18,7 @@ from runbook.command import CommandSpec, step
 from runbook.engine.remedies import Question
 from runbook.errors import JobFailed
 from runbook.job import Found, JobSpec, OnAbandoned, Verdict
+from runbook.people.asks import answer
 from runbook.redact import Redactor
 from runbook.remedy import Action, Checked, Did, Remedy, Said, When
 from runbook.run import State
@@ -235,8 +236,8 @@ def test_a_verify_that_stays_red_asks_a_person_and_never_tries_again(make, syste
     assert len(w.entry("check", "open-30m").tries) >= 3  # it was looked at again and again
     w.go("08:30", "08:40", "09:00")
     assert asked(systemd) == [f"restart {UNIT}"]
-    assert [t for t in w.told() if "restart_openalgo" in t] == ["[WARN] shall restart_openalgo run?"]
-    assert "did not help" in w.message("shall").message.body.replace("\n  ", " ")
+    assert [t for t in w.told() if "restart_openalgo" in t] == ["[ASK] restart_openalgo #1"]
+    assert "did not help" in w.message("[ASK]").message.body.replace("\n  ", " ")
 
 
 def test_a_command_that_fails_is_not_verified_and_a_person_is_asked(make, systemd, tmp_path):
@@ -250,7 +251,7 @@ def test_a_command_that_fails_is_not_verified_and_a_person_is_asked(make, system
     w.go("08:30")
     assert asked(systemd) == [f"restart {UNIT}"]
     assert w.entry("check", "open-30m").tries == ()
-    assert [t for t in w.told() if "restart_openalgo" in t] == ["[WARN] shall restart_openalgo run?"]
+    assert [t for t in w.told() if "restart_openalgo" in t] == ["[ASK] restart_openalgo #1"]
 
 
 def test_while_the_exchange_is_open_a_remedy_for_closed_hours_waits_and_says_until_when(make, systemd):
@@ -272,16 +273,36 @@ def test_one_that_needs_an_approval_asks_once_and_runs_when_a_person_says_so(mak
     w = make(replace(REMEDY, when=When.APPROVED)).start()
     looked_for(w)
     w.go("08:15", "08:20", "08:30")
-    assert [t for t in w.told() if "restart_openalgo" in t] == ["[WARN] shall restart_openalgo run?"]
-    assert "runbook remedy run restart_openalgo" in w.message("shall").message.body
+    assert [t for t in w.told() if "restart_openalgo" in t] == ["[ASK] restart_openalgo #1"]
+    assert "runbook answer 1 restart | leave" in w.message("[ASK]").message.body
     assert actions(w) == []
     assert hand(w).startswith("started as action 1: systemctl restart openalgo")
     done = concluded(w)
     assert (done.by, done.cause, done.good) == ("cli:me", "#1", True)
     w.go("08:50", "09:00")
-    assert [t for t in w.told() if "shall" in t] == [
-        "[WARN] shall restart_openalgo run?"
-    ]  # it helped: nothing is asked again
+    assert [t for t in w.told() if "[ASK]" in t] == ["[ASK] restart_openalgo #1"]  # it helped: nothing is asked again
+
+
+def test_an_answer_to_the_question_lets_it_run(make, systemd):
+    w = make(replace(REMEDY, when=When.APPROVED)).start()
+    looked_for(w)
+    w.go("08:15")
+    with w.store.write() as books:
+        answer(books, 1, "restart", "", "telegram:7", w.clock.now())
+    w.settle()
+    assert (concluded(w).by, concluded(w).ask) == ("telegram:7", 1)
+
+
+def test_a_run_by_hand_takes_the_question_back(make, systemd):
+    w = make(replace(REMEDY, when=When.APPROVED)).start()
+    looked_for(w)
+    w.go("08:15")
+    assert hand(w).startswith("started")
+    concluded(w)
+    w.settle()
+    with w.store.read() as books:
+        (ask,) = books.asks.newest(5)
+    assert (str(ask.state), ask.note) == ("void", "it is no longer the question")
 
 
 class Answers:
@@ -296,6 +317,11 @@ class Answers:
 
     def answer(self, books, key):
         return self.said.get(key)
+
+    def stale(self, books, name, keep):
+        return False
+
+    def withdraw(self, books, name, keep, why, now): ...
 
 
 def test_each_answer_counts_for_one_run(make, systemd):
@@ -411,7 +437,7 @@ def test_a_crash_while_it_ran_leaves_it_unknown_and_asks(make, systemd, door):
     assert "whether it took effect is not known" in done.reason
     assert asked(systemd) == []
     assert again.told().count("[WARN] restart_openalgo: not known whether it helped") == 1
-    assert again.told().count("[WARN] shall restart_openalgo run?") == 1
+    assert again.told().count("[ASK] restart_openalgo #1") == 1
 
 
 def test_only_the_named_hop_is_met(make, systemd):

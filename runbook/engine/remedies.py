@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook import agenda, remedy
 from runbook.alert import Alert, Notice
+from runbook.ask import Ask, AskKind
 from runbook.command import Ended, Ending, Preflight, facts_of, preflight, reason_of
 from runbook.engine.alerting import Alerting
 from runbook.engine.parts import Parts
@@ -53,22 +54,52 @@ class Approvals(Protocol):
         """What was answered; None while nothing is."""
         ...
 
+    def stale(self, books: Books, name: str, keep: str) -> bool:
+        """Whether another question of the remedy than `keep` is still open."""
+        ...
 
-class ByMessage:
-    """Asks by a message; the answer is `runbook remedy run NAME`."""
+    def withdraw(self, books: Books, name: str, keep: str, why: str, now: datetime) -> None:
+        """Take those back: what they were asked about is no longer so."""
+        ...
 
-    def __init__(self, alerting: Alerting, day: Callable[[datetime], date]) -> None:
+
+class ByAsks:
+    """Asks by rows of `ask`, which people answer on the command line and on the phone; nobody's answer is the safe one."""
+
+    def __init__(self, alerting: Alerting, planner: Planner) -> None:
         self._alerting = alerting
-        self._day = day
+        self._planner = planner
 
     def ask(self, books: Books, question: Question, now: datetime) -> None:
-        name = question.key.split("@")[1]
-        lines = (question.text, f"do: `runbook remedy run {name} --reason ...` runs it; silence leaves it")
-        self._alerting.notice(books, Notice(question.key, f"[WARN] shall {name} run?", lines), now, self._day(now))
+        calendar, name = self._planner.calendar, question.key.split("@")[1]
+        made = books.asks.open(
+            Ask(
+                question.key, AskKind.APPROVAL, calendar.today(now), name, question.text, question.choices, question.default,
+                question.evidence, now, question.deadline,
+            )
+        )  # fmt: skip
+        if made is not None:
+            notice = Notice(f"ask@{made.number}", f"[ASK] {name} #{made.number}", made.lines(calendar.zone))
+            self._alerting.notice(books, notice, now, made.session)
 
     def answer(self, books: Books, key: str) -> Said | None:
-        del books, key
-        return None
+        held = books.asks.by_key(key)
+        if held is None or held.answer is None:
+            return None
+        return Said(held.answer, held.by or "nobody", held.number)
+
+    def withdraw(self, books: Books, name: str, keep: str, why: str, now: datetime) -> None:
+        for held in _stale(books, name, keep):
+            books.asks.store(held.void(why, now))
+
+    def stale(self, books: Books, name: str, keep: str) -> bool:
+        return bool(_stale(books, name, keep))
+
+
+def _stale(books: Books, name: str, keep: str) -> list[Ask]:
+    """The open questions of a remedy but the one that holds."""
+    waiting = books.asks.waiting()
+    return [held for held in waiting if held.kind is AskKind.APPROVAL and held.name == name and held.key != keep]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +122,7 @@ class Remedies:
         self._alerting = alerting
         self._epoch = epoch
         self._wake = wake
-        self._approvals = approvals or ByMessage(alerting, self._today)
+        self._approvals = approvals or ByAsks(alerting, planner)
         self._remedies = {one.name: one for one in parts.remedies}
         self._jobs = {job.name: job for job in parts.jobs}
         self._results: queue.SimpleQueue[_Done | dict[str, Preflight]] = queue.SimpleQueue()
@@ -284,13 +315,25 @@ class Remedies:
             if rows and rows[-1].open:
                 states[one.name] = remedy.doing(rows[-1])
             if met is None:
-                return False
+                old = self._approvals.stale(books, one.name, "")
+        if met is None:
+            if old:
+                with store.write() as books:
+                    self._approvals.withdraw(books, one.name, "", "its alert is over", now)
+            return False
+        with store.read() as books:
             if one.command.name not in self._seen:
                 states[one.name] = "waits: its unit is being looked for"
                 return False
             day = self._today(now)
             said = self._approvals.answer(books, remedy.question(one, _cause(met), rows, day))
         decision = remedy.decide(one, _cause(met), rows, self._gates(one, rows, now), said, day)
+        keep = decision.key if isinstance(decision, remedy.Ask) else ""
+        with store.read() as books:
+            old = self._approvals.stale(books, one.name, keep)
+        if old:
+            with store.write() as books:
+                self._approvals.withdraw(books, one.name, keep, "it is no longer the question", now)
         match decision:
             case remedy.Run(by, ask):
                 with store.write() as books:
