@@ -245,14 +245,8 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
                 )
             except ConfigError as exc:
                 yield from (where.fault(("jobs", i, "run"), f.found, f.accepted) for f in exc.faults)
+    yield from _levels(data, where, channels)
     yield from _looks_again(data, where, names)
-    given = mapping(data.get("alerts")).get("escalate")
-    for i, level in enumerate(given if isinstance(given, list) else []):
-        for channel in _texts(level if isinstance(level, list) else [level]):
-            if channel not in channels:
-                accepted = nearest(channel, channels)
-                accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
-                yield where.fault(("alerts", "escalate", i), f"no channel {channel!r}", accepted)
     yield from _own_stream(data, where)
     yield from _own_bot(data, where)
     database = data.get("database")
@@ -281,6 +275,17 @@ def _looks_again(data: Mapping[str, Any], where: Document, names: list[str]) -> 
     for i, name in enumerate(called):
         if name is not None and (called.index(name) != i or name in names):
             yield where.fault(("asks", i, "name"), f"{name!r} stands twice", "each name once, among asks and jobs")
+
+
+def _levels(data: Mapping[str, Any], where: Document, channels: list[str]) -> Iterator[Fault]:
+    """Every level of `alerts.escalate` names channels that there are."""
+    given = mapping(data.get("alerts")).get("escalate")
+    for i, level in enumerate(given if isinstance(given, list) else []):
+        for channel in _texts(level if isinstance(level, list) else [level]):
+            if channel not in channels:
+                accepted = nearest(channel, channels)
+                accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
+                yield where.fault(("alerts", "escalate", i), f"no channel {channel!r}", accepted)
 
 
 def _own_stream(data: Mapping[str, Any], where: Document) -> Iterator[Fault]:

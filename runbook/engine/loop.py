@@ -107,7 +107,7 @@ class Engine:
         self._p.store.epoch = self._epoch
         self._planner.planned(now)
         self._renewed = now
-        self._p.teller.start(self._epoch)
+        self._p.teller.start()
         self._p.alarm.start()
         self._thread.start()
 
@@ -255,7 +255,7 @@ class Engine:
         self._p.store.epoch = self._epoch
         if attempt is None:
             raise JobFailed(f"{key} runs already or has ended", hint="--again runs it once more")
-        self._p.teller.start(self._epoch)
+        self._p.teller.start()
         self._begin(job, attempt)
         done: Run | None = None
         while done is None:
