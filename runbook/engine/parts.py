@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.alert import BotMoved, FeedMoved, SymbolStale
 from runbook.almanac import Why
+from runbook.ask import Standing
 from runbook.clock import Clock
 from runbook.day import FeedChange
 from runbook.job import Desk, JobSpec, Step
@@ -101,3 +102,4 @@ class Parts:
     on_run: Callable[[Run], None] = lambda _run: None
     calendar_due: Callable[[datetime], Why | None] = lambda _now: None  # costs a look at some file names
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
+    asks: Sequence[Standing] = ()
