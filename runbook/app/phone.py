@@ -128,7 +128,9 @@ def _views(config: Config, store: Store, calendar: Callable[[], SessionCalendar]
     def plan(now: datetime) -> str:
         known = calendar()
         today = known.today(now)
-        rows = plan_days(known, config.jobs, today, today)
+        with store.read() as books:
+            pauses = books.pauses.held(now)
+        rows = plan_days(known, config.jobs, today, today, pauses)
         coming = next((d for d in known.span(today + timedelta(days=1), today + timedelta(days=14)) if d.session), None)
         if coming is not None:
             rows += plan_days(known, (), coming.date, coming.date)
