@@ -1,6 +1,7 @@
 """The command line: parses, dispatches, and turns errors into one clear line and an exit code.
 
-Exit codes: 0 all well, 1 attention or failed, 2 usage or configuration, 3 no live daemon, 130 interrupted.
+Exit codes: 0 all well, 1 attention or failed, 2 usage or configuration, 3 no live daemon, 70 the daemon ended itself because
+something in it hangs (systemd starts it again), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -131,6 +132,23 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--again", action="store_true", help="also when it has succeeded already")
     _alerts(add, json_too)
     _people(add, json_too)
+    top_remedy = add(
+        "remedy", "remedy:show", "what may be done about an alert, whether now and why not; one run by hand"
+    )
+    actions = top_remedy.add_subparsers(dest="action", metavar="ACTION", required=True)
+    text = "each remedy with its command and its gates as they stand now"
+    one = actions.add_parser("list", help=text, description=text)
+    one.set_defaults(handler="remedy:show")
+    json_too(one)
+    text = "one run by hand through the live daemon, within the same limits"
+    one = actions.add_parser("run", help=text, description=text)
+    one.set_defaults(handler="remedy:run")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument(
+        "--dry-run", action="store_true", help="print the words and every gate, start nothing; exit 0 allowed, 1 not"
+    )
+    one.add_argument("--reason", default="", help="why, for the ledger")
+    json_too(one)
     one = add("notify", "run:notify", "send a numbered test message on each channel; or set a Telegram bot up")
     one.add_argument("what", choices=("test", "setup"), help="setup: print the chat and the user a bot hears from")
     one.add_argument("service", nargs="?", choices=("telegram",), help="with setup")

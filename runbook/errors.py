@@ -36,15 +36,18 @@ RunbookError
 │   ├── PhoneShared        another program polls the same bot
 │   ├── PhoneFlooded       429: how long to keep still
 │   └── PhoneRejected      Telegram refused this one request
+├── Stopped                a step was ended from outside; the row that says so is written by whoever did it
 └── JobFailed / Skip       raised by steps (also importable from `runbook`)
+    └── TimedOut           what the step ran was ended at the end of its time
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from runbook.fault import Document, Fault
 
@@ -283,7 +286,27 @@ class PhoneRejected(PhoneError):
 
 
 class JobFailed(RunbookError):
-    """A step could not do its work."""
+    """A step could not do its work.
+
+    `facts` (plain JSON) are kept with its row.
+    """
+
+    facts: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(
+        self, message: str | None = None, *, hint: str | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        if facts is not None:
+            self.facts = facts
+
+
+class TimedOut(JobFailed):
+    """A step was ended because its time was over."""
+
+
+class Stopped(RunbookError):
+    """A step was ended because runbook stops, or had given it up."""
 
 
 class Skip(RunbookError):

@@ -13,6 +13,7 @@ from runbook.alert.lifecycle import BROKER_JOB
 from runbook.ask import Ask
 from runbook.day import DayFacts, Lease
 from runbook.pause import ALL, Pause
+from runbook.remedy import as_json, words
 from runbook.report.ahead import next_after
 from runbook.report.asked import ask_json, ask_words, pause_json, pause_words
 from runbook.report.delivery import alert_parts
@@ -178,6 +179,7 @@ def render_status(facts: StatusFacts, *, colour: bool = False) -> str:
         *_daemon(facts),
         *_prices(facts),
         *_bot(facts),
+        *_remedies(facts),
         *_people(facts),
         "",
     ]
@@ -293,6 +295,15 @@ def _bot(facts: StatusFacts) -> list[str]:
     return wrap(words.get(str(said.get("health")), "") + plain(said.get("reason") or "no data"), WIDTH, "bot    ")
 
 
+def _remedies(facts: StatusFacts) -> list[str]:
+    """What runs against an alert now, waits or asks; and what ran today."""
+    said = facts.lease.data.get("remedies") if facts.lease is not None and facts.alive else None
+    now = [f"{plain(name)} {plain(held)}" for name, held in said.items()] if isinstance(said, Mapping) else []
+    zone = facts.calendar.zone
+    ran = [f"{one.name} at {clock(one.started, zone)}: {words(one)}" for one in facts.day.actions] if facts.day else []
+    return [part for text in (*ran, *now) for part in wrap(text, WIDTH, "remedy ")]
+
+
 def _people(facts: StatusFacts) -> list[str]:
     """What is asked, and what is held back."""
     zone, out = facts.calendar.zone, []
@@ -379,6 +390,7 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
     session: the date of the steps; steps: [{job, slot, repeating, planned, planned_last, rows, ran, ok, missed, skipped,
     failed, waiting, state, newest, started, took, reason, hint}]; alerts: [{number, rule, severity, title, state, since,
     acked, acked_by, acked_at, muted}];
+    actions: [{number, name, cause, argv, by, did, exit_code, verify, reason, output, started, ended}];
     asks, pauses: as in report.asked; unsent; next: {date, open, close, login, name, reason, remarks}; calendar: {known_until, days}; notes.
     """
     zone, session = facts.calendar.zone, facts.session
@@ -455,6 +467,10 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
                 "muted": p.muted or None,
             }
             for p in parts
+        ],
+        "actions": [
+            as_json(one) | {"started": iso(one.started), "ended": iso(one.ended)}
+            for one in (facts.day.actions if facts.day else ())
         ],
         "asks": [ask_json(ask, zone) for ask in facts.asks],
         "pauses": [pause_json(pause, zone) for pause in facts.pauses],

@@ -94,6 +94,8 @@ class World:
     busy_seconds: float = 10.0
     holder: str = "desk:1"
     channels: tuple[str, ...] = ("phone",)
+    more: Mapping[str, Any] = field(default_factory=dict)  # further parts of the engine, by name
+    steps_of: Callable[[str], Step] | None = None
     family: list[World] = field(default_factory=list)
     asks: tuple[Standing, ...] = ()
 
@@ -110,9 +112,10 @@ class World:
         self.engine = Engine(
             Parts(
                 self.clock, self.store, self.alarm, self.teller, Voice(self.channels, INDIA, "http://desk"), FakeDesk(),
-                self.jobs, {j.name: self.steps(j.name) for j in self.jobs}, "abc", self.holder, 812, "desk",
+                self.jobs, {j.name: (self.steps_of or self.steps)(j.name) for j in self.jobs}, "abc", self.holder, 812, "desk",
                 self._calendar, self._state, lambda: self.positions(), "local_paper", self._ran,
                 asks=self.asks,
+                **self.more,
             )
         )  # fmt: skip
 
@@ -365,7 +368,26 @@ def test_three_threads_left_behind_are_called_out(make, caplog):
         w.go("09:15")
     assert set(w.states().values()) == {State.TIMED_OUT}
     assert "3 steps hang" in caplog.text
+    until(w.engine.finished.is_set, "the engine goes on")
+    assert all(f"hung{n} open of 2026-11-23" in (w.engine.lost or "") for n in range(3))
+    assert not w.engine.fenced
+    assert w.told()[-1] == "[CRIT] runbook ends: steps hang"
     released.set()
+
+
+def test_threads_that_came_back_in_the_meantime_are_no_reason_to_end(make):
+    gates = [threading.Event() for _ in range(3)]
+    w = make(*(job(f"slow{n}", f"open+{n}m", timeout=0.05) for n in range(3)))
+    for n, gate in enumerate(gates):
+        w.steps.does[f"slow{n}"] = lambda _, gate=gate: gate.wait(30.0)
+    w.start()
+    for n in range(3):
+        w.go(f"09:{15 + n}")
+        assert w.states()[f"slow{n} open+{n}m"] is State.TIMED_OUT
+        gates[n].set()
+        until(lambda: not [t for t in threading.enumerate() if t.name.startswith("slow")], "the thread does not end")
+    w.turn()
+    assert w.engine.lost is None
 
 
 def test_stopping_takes_seconds_whatever_hangs_and_says_so_in_the_row(make):

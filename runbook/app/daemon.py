@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runbook.alert import AlertChange, ChangeKind, Notice
 from runbook.almanac import Almanac, Why, quieted
 from runbook.app import doors, phone, site, upkeep
 from runbook.budget import Budget
@@ -25,6 +26,8 @@ from runbook.feed.table import Mode
 from runbook.market import Instrument
 from runbook.ports import TickStream
 from runbook.session import Session
+from runbook.sweeper import Sweeper
+from runbook.teller import Voice, rows_for
 
 if TYPE_CHECKING:
     from runbook.adapters.openalgo import OpenAlgo
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from runbook.desk import TheDesk
     from runbook.engine import CalendarNews, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
+    from runbook.job import Step
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.report import Report
@@ -55,6 +59,7 @@ class Hooks:
     on_sent: Callable[[Row], None] = lambda _row: None
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
     log: Path | None = None  # the file this process logs to, so that others can name it
+    end: Callable[[int], object] = os._exit  # how a process ends in which something hangs
 
 
 class Daemon:
@@ -62,7 +67,6 @@ class Daemon:
 
     def __init__(self, config: Config, hooks: Hooks | None = None) -> None:
         from runbook.adapters.lock import DatabaseLock
-        from runbook.job import load
 
         site.need_secrets(config)
         self._config = config
@@ -71,7 +75,8 @@ class Daemon:
         self.lock = DatabaseLock(config.database_path)
         self.store = site.open_store(config)
         self.almanac = site.almanac(config, self.store)
-        self._steps = {job.name: load(job.run, config.site) for job in config.jobs if job.asks is None}
+        self.commands = doors.commands(config)
+        self._steps = self._load(config)
         self._gateway: OpenAlgo | None = None
         self._relay: Relay | None = None
         self._calendar_news: CalendarNews | None = None
@@ -82,6 +87,19 @@ class Daemon:
         self.desk: TheDesk
         self.vigil: Vigil
         self.phones: phone.Phones
+        self.sweeper: Sweeper
+
+    def _load(self, config: Config) -> dict[str, Step]:
+        """What each job runs: a function of the site, or an entry of the allow-list."""
+        from runbook.command import step
+        from runbook.job import load
+
+        allowed = config.commands
+        return {
+            job.name: load(job.run, config.site) if job.command is None else step(allowed[job.command], self.commands)
+            for job in config.jobs
+            if job.asks is None
+        }
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -105,6 +123,7 @@ class Daemon:
                 self.follower.start()
                 self.vigil.start()
                 self.phones.start()
+                self.sweeper.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
         except BaseException:
@@ -114,6 +133,8 @@ class Daemon:
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         parts: list[tuple[str, Callable[[], object]]] = [
+            ("sweeper", self.sweeper.stop),
+            ("commands", self.commands.close),
             ("phone", self.phones.stop),
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
@@ -158,7 +179,7 @@ class Daemon:
         from runbook.follow import homes
         from runbook.follower import Follower
         from runbook.monitor import FeedParts, Monitor
-        from runbook.teller import Teller, Voice
+        from runbook.teller import Teller
 
         config, clock, settings = self._config, self.clock, self._config.settings
         folder = config.database_path.parent
@@ -202,11 +223,39 @@ class Daemon:
                 Voice(channels, calendar.zone, config.dashboard, config.alert_policy), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
                 self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
-                asks=config.asks,
+                asks=config.asks, commands=self.commands, allowed=tuple(config.commands.values()), remedies=config.remedies,
             )
         )  # fmt: skip
 
         self.vigil = self._vigil(policy)
+        self.sweeper = Sweeper(lambda: self.engine.turned, self._last_word, self._all_told, self._end)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def _last_word(self, why: str) -> None:
+        """A critical message into the outbox, from outside of an engine that turns no more."""
+        now = self.clock.now()
+        lines = (
+            f"seen: {why}",
+            "done: this process ends; systemd starts runbook again",
+            "do: `runbook status` in a minute; see its log",
+        )
+        notice = Notice(f"swept@{self.engine.epoch}", "[CRIT] runbook hangs and is started again", lines)
+        change = AlertChange(ChangeKind.NOTICE, now, notice, tell=True)
+        voice = Voice(tuple(self._config.secrets.channels), self.almanac.calendar().zone, self._config.dashboard)
+        with self.store.write() as books:
+            books.alerts.enqueue(rows_for([change], voice, now, None, None), self.almanac.calendar().today(now))
+        self.teller.nudge()
+
+    def _all_told(self) -> bool:
+        with self.store.read() as books:
+            return not books.alerts.unsent()
+
+    def _end(self, code: int) -> None:
+        """Leave without waiting for anything that may hang; no child is left behind."""
+        self.commands.kill()
+        logging.shutdown()
+        self._hooks.end(code)
 
     def _vigil(self, policy: Policy) -> Vigil:
         from runbook.vigil import Vigil, VigilParts

@@ -13,7 +13,7 @@ from runbook.app import phone, site
 from runbook.clock import Clock
 from runbook.config import Config
 from runbook.phone import Keyboard
-from runbook.ports import Notifier, TickStream
+from runbook.ports import Commands, Notifier, TickStream
 
 if TYPE_CHECKING:
     from runbook.adapters.botwatch import BotWatch
@@ -109,6 +109,14 @@ def notifier(config: Config, offer: Callable[[Sequence[str]], Keyboard] = lambda
             own[name] = TelegramNotifier(phone.bot_of(token), spec.chat, offer)
     rest = ChildNotifier({name: url for name, url in config.secrets.channels.items() if name not in own})
     return ByChannel(own, rest) if own else rest
+
+
+def commands(config: Config) -> Commands:
+    """What is on the allow-list, in process groups of its own; what it prints is redacted with more care than our own words."""
+    from runbook.adapters.commands import ChildCommands
+    from runbook.redact import Redactor, careful
+
+    return ChildCommands(careful(Redactor(config.secrets.values())), config.site)
 
 
 def follow_sources(config: Config, openalgo: OpenAlgo, spent: Callable[[], None]) -> Sources:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import json
 import logging
@@ -22,12 +23,14 @@ from runbook.job import JobSpec, Key, Verdict
 from runbook.ports import Delivery, Message
 from runbook.run import State
 from runbook.session import SessionCalendar
+from runbook.sweeper import EXIT_CODE
 
 if TYPE_CHECKING:
     from runbook.adapters.store import Store
 
 _ANSWER_SECONDS = 20.0
 _NEWS_SECONDS = 30.0
+_LAST_WORDS = 15.0  # for the outbox, when the process ends because something hangs
 _STOP_SECONDS = 4.0  # of the five that a stop may take
 
 
@@ -82,21 +85,33 @@ def serve(args: argparse.Namespace) -> int:
             break
     lost = daemon.engine.lost
     log.info("stopping%s", f": {lost}" if lost else "")
-    guard = threading.Timer(_STOP_SECONDS, _leave)
+    if lost and not daemon.engine.fenced:
+        _finish_outbox(daemon, stop)
+    guard = threading.Timer(_STOP_SECONDS, _leave, args=(daemon,))
     guard.daemon = True
     guard.start()
     daemon.stop()
     guard.cancel()
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(1 if lost else 0)  # a hung step's thread must not hold the exit; everything is written by now
+    os._exit(EXIT_CODE if lost else 0)  # a hung step's thread must not hold the exit; everything is written by now
 
 
-def _leave() -> None:
+def _finish_outbox(daemon: app.Daemon, stop: threading.Event) -> None:
+    """Give what was told time to go out, the reason for the end above all; what is left goes out with the next start."""
+    until = host_monotonic() + _LAST_WORDS
+    while host_monotonic() < until and not stop.wait(0.1):
+        with contextlib.suppress(StoreError), daemon.store.read() as books:
+            if not books.alerts.unsent():
+                return
+
+
+def _leave(daemon: app.Daemon) -> None:
     """End although the last words could not be written: the next start finds what is open, as after a power cut."""
     logging.getLogger("runbook").error(
         "the database is held by another process; what is open is put right at the next start"
     )
+    daemon.commands.kill()
     logging.shutdown()
     os._exit(1)
 

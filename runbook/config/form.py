@@ -21,7 +21,9 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from runbook.alert import AlertPolicy, Severity
-from runbook.config.base import AnchorText, Duration, Name, text
+from runbook.config.acting import Command, Remedy
+from runbook.config.acting import Name as CommandName
+from runbook.config.base import AnchorText, Duration, Name, UnitName, text
 from runbook.config.base import Model as _Model
 from runbook.config.question import Question, StandingQuestion
 from runbook.fault import Unfit
@@ -83,17 +85,6 @@ def _zone(value: object) -> ZoneInfo:
         return ZoneInfo(str(value))
     except (ZoneInfoNotFoundError, ValueError) as exc:
         raise Unfit(f"{value!r} is no time zone", accepted="a name of the tz database", example="Asia/Kolkata") from exc
-
-
-def _unit(value: object) -> str:
-    """A systemd unit; nothing else may reach a command line."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9@_.:-]{0,200}", value):
-        accepted = "letters, digits and @ _ . : -"
-        raise Unfit(f"{value!r} is no unit of systemd", accepted=accepted, example="openalgo.service")
-    return value
-
-
-UnitName = Annotated[str, BeforeValidator(_unit)]
 
 
 class OpenAlgo(_Model):
@@ -390,9 +381,11 @@ class Job(_Model):
     """One entry of `jobs:`."""
 
     name: Name
-    kind: Literal["step", "manual"] = Field(
-        "step", description="step (a function runs it) or manual (a person does it, and is asked)", examples=["manual"]
-    )
+    kind: Literal["step", "command", "manual"] = Field(
+        "step", description="step (a function runs it), command (an entry of `commands:`) or manual (a person does it, and is asked)",
+        examples=["manual"],
+    )  # fmt: skip
+    command: str | None = Field(None, description="a name under `commands:`", examples=["restart_openalgo"])
     run: Annotated[str, BeforeValidator(_run)] | None = Field(None, validate_default=True)
     ask: Question | None = None
     at: (
@@ -420,15 +413,45 @@ class Job(_Model):
     @field_validator("run", mode="before")
     @classmethod
     def _needed(cls, value: object, info: ValidationInfo) -> object:
-        if value is None and info.data.get("kind") != "manual":
+        if value is None and info.data.get("kind") == "step" and info.data.get("command") is None:
             raise PydanticKnownError("missing")
         return value
+
+    @model_validator(mode="after")
+    def _what(self) -> Job:
+        """An entry of the allow-list, or none of it."""
+        if self.kind == "command":
+            if self.command is None or self.run is not None:
+                found = f"{self.name}: kind: command with {'run' if self.run else 'neither run nor command'}"
+                raise Unfit(
+                    found,
+                    accepted="`command:`, a name under `commands:`, and no `run:`",
+                    example="command: restart_openalgo",
+                )
+            again = "repeat_until_ok" if self.repeat_until_ok else ""
+            again = again or ("on_abandoned: rerun" if self._or("on_abandoned", None) is OnAbandoned.RERUN else "")
+            if self.acts and again:
+                raise Unfit(
+                    f"{self.name}: acts with {again}",
+                    accepted="a command that acts runs once",
+                    example="on_abandoned: fail",
+                )
+        elif self.command is not None:
+            example = "{name: mend, kind: command, command: restart_openalgo, at: close+30m}"
+            raise Unfit(
+                f"{self.name}: command without kind: command", accepted="kind: command beside it", example=example
+            )
+        return self
+
+    def _or(self, key: str, of_commands: Any) -> Any:
+        """What is said under `key`; where nothing is, commands have a default of their own: one is not run by itself again."""
+        return of_commands if self.kind == "command" and key not in self.model_fields_set else getattr(self, key)
 
     @model_validator(mode="after")
     def _whose(self) -> Job:
         """A person or a function, and not both."""
         question = "ask: {question: ..., default: not_done, deadline: open-5m}"
-        if self.kind == "step":
+        if self.kind != "manual":
             if self.ask is not None:
                 raise Unfit(
                     f"{self.name}: ask goes with kind: manual",
@@ -535,10 +558,10 @@ class Job(_Model):
         asks = self.ask.spec() if self.ask is not None else None
         latest = self.latest_start if asks is None else asks.deadline
         return JobSpec(
-            self.name, self.run or "", trigger, self.timeout.total_seconds(), latest, self.deadline,
-            self.repeat_until_ok, self.needs, self.after, self.if_late, self.on_abandoned, self.catch_up_sessions,
+            self.name, f"command {self.command}" if self.command else self.run or "", trigger, self.timeout.total_seconds(), latest, self.deadline,
+            self.repeat_until_ok, self.needs, self.after, self._or("if_late", IfLate.SKIP), self._or("on_abandoned", OnAbandoned.FAIL), self.catch_up_sessions,
             self.resident, self.acts, self.alert.severity, self.alert.to, self.with_,
-            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None, asks,
+            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None, asks, self.command,
         )  # fmt: skip
 
 
@@ -569,3 +592,5 @@ class Settings(_Model):
     retention: Retention = Field(default_factory=Retention)
     jobs: tuple[Job, ...] = ()
     asks: tuple[StandingQuestion, ...] = ()
+    commands: dict[CommandName, Command] = Field(default_factory=dict)
+    remedies: tuple[Remedy, ...] = ()

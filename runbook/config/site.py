@@ -16,13 +16,15 @@ from pydantic import ValidationError
 
 from runbook.alert import AlertPolicy
 from runbook.ask import Standing
-from runbook.config import defaults
+from runbook.command import CommandSpec
+from runbook.config import allowed, defaults
 from runbook.config.form import Channel, OpenAlgo, Settings, is_loopback
 from runbook.config.secrets import Expander, Secrets, gather, mapping, mask_url
 from runbook.errors import ConfigError
 from runbook.fault import Document, Fault, Unfit, faults_from_validation, nearest
 from runbook.fault import Path as Key
 from runbook.job import JobSpec, load
+from runbook.remedy import Remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,15 @@ class Config:
 
     def job(self, name: str) -> JobSpec | None:
         return next((job for job in self.jobs if job.name == name), None)
+
+    @property
+    def commands(self) -> dict[str, CommandSpec]:
+        """The allow-list by name."""
+        return {name: command.spec(name) for name, command in self.settings.commands.items()}
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        return tuple(remedy.spec(self.settings.commands) for remedy in self.settings.remedies)
 
     @property
     def stream_url(self) -> str:
@@ -105,6 +116,7 @@ def parse(document: Document, site: Path, environment: Mapping[str, str]) -> Con
     except ValidationError as exc:
         faults += faults_from_validation(exc, where, Settings)
     secrets, more = gather(data, expander, where, site)
+    more += [*allowed.crossed(data, where, expander), *allowed.bare(where, secrets)]
     refused = {fault.path for fault in faults}
     faults += [fault for fault in (*_crossed(data, where, site), *more) if fault.path not in refused]
     if settings is None or faults:
@@ -182,6 +194,8 @@ def _with_defaults(given: object, shipped: Sequence[Mapping[str, Any]]) -> tuple
             base = entries[names[name]]
             if {"at", "every"} & entry.keys():  # a new trigger replaces the old one whole
                 base = {k: v for k, v in base.items() if k not in ("at", "every", "from", "until")}
+            if entry.get("kind", "step") != "step":  # something else is done in the shipped step's place
+                base = {k: v for k, v in base.items() if k != "run"}
             entries[names[name]] = base | entry
             places[names[name]] = i
         else:

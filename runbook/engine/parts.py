@@ -11,8 +11,11 @@ from runbook.alert import BotMoved, FeedMoved, SymbolStale
 from runbook.almanac import Why
 from runbook.ask import Standing
 from runbook.clock import Clock
+from runbook.command import CommandSpec
 from runbook.day import FeedChange
 from runbook.job import Desk, JobSpec, Step
+from runbook.ports import Commands
+from runbook.remedy import Remedy
 from runbook.run import Run
 from runbook.session import SessionCalendar
 from runbook.teller import Teller, Voice
@@ -103,3 +106,6 @@ class Parts:
     calendar_due: Callable[[datetime], Why | None] = lambda _now: None  # costs a look at some file names
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
     asks: Sequence[Standing] = ()
+    commands: Commands | None = None
+    allowed: Sequence[CommandSpec] = ()
+    remedies: Sequence[Remedy] = ()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DatabaseError
 
+from runbook.adapters.store.actions import Actions
 from runbook.adapters.store.alerts import Alerts
 from runbook.adapters.store.asks import Asks, Pauses
 from runbook.adapters.store.bases import Sqlite, base_of
@@ -41,6 +42,7 @@ class Books:
         self.feed = FeedLog(connection)
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
+        self.actions = Actions(connection)
         self.repeats = Repeats(connection)
         self.asks = Asks(connection)
         self.pauses = Pauses(connection)

@@ -101,8 +101,7 @@ class Alerts:
     def claim(self, row: Row, epoch: int | None) -> bool:
         """Write that `row` is being sent, `outbox.claim` made it so; False when another has it, or `epoch` is over."""
         untaken = and_(_is(row), outbox.c.state == State.QUEUED, outbox.c.attempts == row.attempts - 1)
-        values = _columns(row) | {"epoch": epoch or 0}
-        return self._c.execute(update(outbox).where(untaken, standing(epoch)).values(values)).rowcount == 1
+        return self._c.execute(update(outbox).where(untaken, standing(epoch)).values(_columns(row))).rowcount == 1
 
     def store(self, row: Row, epoch: int | None = None) -> bool:
         """Write a row's new state; False when there is none, or the writer's `epoch` is over."""
