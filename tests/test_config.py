@@ -180,6 +180,12 @@ def test_a_job_that_is_not_enabled_is_not_there_and_need_not_exist(site):
     assert len(config.jobs) == len(defaults.JOBS) - 1
 
 
+def test_a_shipped_question_whose_job_is_switched_off_is_no_fault_of_the_file(site):
+    config = read(MINIMAL + jobs("{name: verify_broker, enabled: false}"), site)
+    assert config.job("verify_broker") is None
+    assert "broker_login" in [ask.name for ask in config.asks]
+
+
 def test_a_job_of_the_operator_carries_its_settings_to_the_step(site):
     text = MINIMAL + jobs(
         '{name: mine, run: "jobs.check_feed:check", at: [open+1m], with: {limit: 3}, needs: [start_feed]}'

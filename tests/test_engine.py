@@ -810,6 +810,21 @@ def test_who_loses_the_lease_starts_nothing_more_and_ends(make):
     released.set()
 
 
+def test_what_a_feed_says_to_an_engine_that_slept_through_a_take_over_is_neither_kept_nor_told(make):
+    """It was stopped, and goes on where it was: the news that it holds would be the first thing it writes."""
+    w = make(often("check")).start()
+    v = w.again("09:20", holder="desk:2").start()
+    before = len(v.notifier.sent)
+    w.engine.post(FeedTotals(MONDAY, at("09:20"), {"ticks": 7}))
+    assert w.engine.finished.wait(5.0)
+    assert w.engine.lost == "another process has taken the lease of this database"
+    w.engine.stop()
+    with v.store.read() as books:
+        assert books.feed.samples(MONDAY) == []
+    assert w.notifier.sent == []
+    assert len(v.notifier.sent) == before
+
+
 def test_the_lease_is_renewed_with_word_of_how_things_stand(make):
     w = make(job("mine", "open")).start()
     w.go("08:10")

@@ -265,8 +265,13 @@ def _looks_again(data: Mapping[str, Any], where: Document, names: list[str]) -> 
     places: list[tuple[Key, Any]] = [
         (("jobs", i, "ask", "verify"), mapping(job.get("ask")).get("verify")) for i, job in enumerate(jobs)
     ]
+    shipped = [
+        (ask["name"], ask.get("verify")) for ask in defaults.ASKS
+    ]  # whose job may have been switched off: then nobody looks
     places += [
-        (("asks", i, "verify"), ask.get("verify")) for i, ask in enumerate(asks) if ask.get("enabled") is not False
+        (("asks", i, "verify"), ask.get("verify"))
+        for i, ask in enumerate(asks)
+        if ask.get("enabled") is not False and (ask.get("name"), ask.get("verify")) not in shipped
     ]
     for path, verify in places:
         if isinstance(verify, str) and verify not in look:
