@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
+from uuid import UUID
 
 from runbook.budget import Budget
 from runbook.feed.events import StreamEvent
@@ -206,6 +207,14 @@ class Message:
 
     title: str
     body: str
+
+
+class Switch(Protocol):
+    """A dead-man's switch outside, which raises its alarm when it hears nothing; checks are known by name."""
+
+    def ping(self, check: str, signal: str, body: str, run: UUID | None = None) -> str:
+        """Say `signal` ("" success, start, fail); gives "" when it was taken, else why not, without a secret."""
+        ...
 
 
 class Notifier(Protocol):

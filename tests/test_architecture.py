@@ -20,7 +20,7 @@ DOORS = {
     "fcntl": ["adapters/lock.py"],
     "pandas": ["adapters/exchange_child.py"],
     "pandas_market_calendars": ["adapters/exchange_child.py"],
-    "requests": ["adapters/openalgo/"],
+    "requests": ["adapters/openalgo/", "adapters/heartbeat.py"],
     "urllib3": ["adapters/openalgo/"],
     "ruamel": ["adapters/files/", "simulator/"],
     "sqlalchemy": ["adapters/store/"],

@@ -21,6 +21,7 @@ from runbook.almanac import Why
 from runbook.clock import RehearsalClock, host_monotonic
 from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
+from runbook.engine.parts import Keeper
 from runbook.errors import AlreadyRunning, CalendarError, JobFailed, Skip, StoreBusy
 from runbook.job import Context, Found, IfLate, JobSpec, Key, OnAbandoned, Step, Verdict
 from runbook.run import Entry, Run, State
@@ -92,6 +93,7 @@ class World:
     busy_seconds: float = 10.0
     holder: str = "desk:1"
     channels: tuple[str, ...] = ("phone",)
+    keepers: tuple[Keeper, ...] = ()
     family: list[World] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -108,7 +110,7 @@ class World:
             Parts(
                 self.clock, self.store, self.alarm, self.teller, Voice(self.channels, INDIA, "http://desk"), FakeDesk(),
                 self.jobs, {j.name: self.steps(j.name) for j in self.jobs}, "abc", self.holder, 812, "desk",
-                self._calendar, self._state, lambda: self.positions(), "local_paper", self._ran,
+                self._calendar, self._state, lambda: self.positions(), "local_paper", self._ran, keepers=self.keepers,
             )
         )  # fmt: skip
 

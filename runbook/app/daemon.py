@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.relay import Relay
     from runbook.desk import TheDesk
-    from runbook.engine import CalendarNews, Engine, FeedNews, FeedTotals
+    from runbook.engine import CalendarNews, Courier, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
     from runbook.monitor import Monitor
     from runbook.outbox import Row
@@ -75,6 +75,8 @@ class Daemon:
         self._gateway: OpenAlgo | None = None
         self._relay: Relay | None = None
         self._calendar_news: CalendarNews | None = None
+        self.systemd = doors.systemd()
+        self.courier: Courier | None = None
         self.engine: Engine
         self.monitor: Monitor
         self.follower: Follower
@@ -97,6 +99,8 @@ class Daemon:
             self._compose()
             if run:
                 self._open_relay()
+                if self.courier is not None:
+                    self.courier.start()
                 self.engine.start(holder_is_dead=True)  # we hold the lock: whoever is in the lease is gone
                 if self._calendar_news is not None:  # good news too: it ends the alert of an earlier start
                     self.engine.post(self._calendar_news)
@@ -105,17 +109,20 @@ class Daemon:
                 self.vigil.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
+                self.systemd.ready("started")
         except BaseException:
             self.lock.release()
             raise
 
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
+        self.systemd.stopping()
         parts: list[tuple[str, Callable[[], object]]] = [
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
             ("engine", self.engine.stop),
+            ("courier", lambda: self.courier.stop() if self.courier else None),
             ("relay", lambda: self._relay.stop() if self._relay else None),
             ("gateway", lambda: self._gateway.close() if self._gateway else None),
             ("database", self.store.close),
@@ -151,7 +158,7 @@ class Daemon:
         from runbook.adapters.recorder import Recorder, tidy_aside
         from runbook.adapters.scheduler import AlarmClock
         from runbook.desk import TheDesk, Tools
-        from runbook.engine import Engine, Parts
+        from runbook.engine import Beacon, Courier, Engine, Parts
         from runbook.follow import homes
         from runbook.follower import Follower
         from runbook.monitor import FeedParts, Monitor
@@ -188,12 +195,17 @@ class Daemon:
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
             )
         )  # fmt: skip
+        switch = doors.switch(config)
+        self.courier = Courier(self.store, switch, clock) if switch is not None else None
+        beacon = Beacon(
+            self.systemd.alive, self.almanac.calendar, config.jobs, self.courier, pings=set(config.secrets.pings)
+        )
         self.engine = Engine(
             Parts(
                 clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
                 Voice(channels, calendar.zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
-                self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
+                self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh, (beacon,),
             )
         )  # fmt: skip
 
@@ -286,6 +298,8 @@ class Daemon:
         }
         if self._config.settings.feed.relay is not None:
             said["relay"] = {"clients": self._relay.clients} if self._relay else None  # None: it could not listen
+        if self.courier is not None:
+            said["watch"] = self.courier.stands()
         if (bot := self.vigil.judged) is not None:
             said["bot"] = {"health": str(bot.health), "reason": bot.reason, "action": bot.action}
         return said

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 from runbook.app import site
 from runbook.clock import Clock
-from runbook.config import Config
-from runbook.ports import Notifier, TickStream
+from runbook.config import Config, environment
+from runbook.ports import Notifier, Switch, TickStream
 
 if TYPE_CHECKING:
     from runbook.adapters.botwatch import BotWatch
     from runbook.adapters.host import Host
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.pulsefile import PulseFile
+    from runbook.adapters.systemd import Systemd
     from runbook.doctor import Knock
     from runbook.follower import Sources
 
@@ -94,6 +95,20 @@ def locked(config: Config) -> bool:
     from runbook.adapters.lock import DatabaseLock
 
     return DatabaseLock(config.database_path).held()
+
+
+def systemd() -> Systemd:
+    """The service manager, where it started us and wants to be told."""
+    from runbook.adapters.systemd import Systemd
+
+    return Systemd(environment())
+
+
+def switch(config: Config) -> Switch | None:
+    """The dead-man's switch outside, where `watch:` names one."""
+    from runbook.adapters.heartbeat import Healthchecks
+
+    return Healthchecks(config.secrets.pings) if config.secrets.pings else None
 
 
 def notifier(config: Config) -> Notifier:

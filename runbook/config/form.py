@@ -171,6 +171,22 @@ def as_channel(value: object) -> object:
     return {"url": value} if isinstance(value, str) else value
 
 
+class WatchTheWatcher(_Model):
+    """Who notices that runbook itself is gone: a dead-man's switch outside, and a second process on this host."""
+
+    ping: Annotated[Channel, BeforeValidator(as_channel)] | None = Field(
+        None,
+        description="a ping URL as healthchecks has them, asked each minute of every day",
+        examples=["${PING_URL}"],
+    )
+    milestones: Annotated[Channel, BeforeValidator(as_channel)] | None = Field(
+        None, description="a second one, for each day: /start, ready or /fail, closed", examples=["${MILESTONES_URL}"]
+    )
+    to: tuple[str, ...] | None = Field(
+        None, description="the channels that `runbook watch` uses; all of notify: unless given", examples=["[phone]"]
+    )
+
+
 class Rest(_Model):
     """The share of the broker's quota that all REST polling of runbook may use."""
 
@@ -353,4 +369,5 @@ class Settings(_Model):
     rest: Rest = Field(default_factory=Rest)
     feed: Feed = Field(default_factory=Feed)
     ticks: Ticks = Field(default_factory=Ticks)
+    watch: WatchTheWatcher = WatchTheWatcher()
     jobs: tuple[Job, ...] = ()

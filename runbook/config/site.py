@@ -56,6 +56,8 @@ class Config:
         shown["openalgo"]["stream"] = self.stream_url
         if self.secrets.api_key or "api_key" in shown["openalgo"]:
             shown["openalgo"]["api_key"] = "***"
+        for name in {"ping", "milestones"} & shown["watch"].keys():
+            shown["watch"][name] = mask_url(self.secrets.pings.get(name, ""))
         shown["notify"] = {name: mask_url(self.secrets.channels.get(name, "")) for name in self.settings.notify}
         return shown
 
@@ -136,8 +138,18 @@ def _masked(settings: Settings, filled: set[Key], places: list[int | None]) -> S
         name: channel if channel.url is None else channel.model_copy(update={"url": mask_url(channel.url)})
         for name, channel in settings.notify.items()
     }
+    pings = {
+        name: channel.model_copy(update={"url": mask_url(channel.url)})
+        for name in ("ping", "milestones")
+        if (channel := getattr(settings.watch, name)) is not None and channel.url is not None
+    }
     return settings.model_copy(
-        update={"jobs": tuple(jobs), "openalgo": settings.openalgo.model_copy(update=key), "notify": channels}
+        update={
+            "watch": settings.watch.model_copy(update=pings),
+            "jobs": tuple(jobs),
+            "openalgo": settings.openalgo.model_copy(update=key),
+            "notify": channels,
+        }
     )
 
 
@@ -189,11 +201,7 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
                 if name not in names or name == names[i]:
                     others = [n for n in names if n != names[i]]
                     yield where.fault(("jobs", i, key), f"no job {name!r}", nearest(name, others) + ", ".join(others))
-        for channel in _texts(mapping(job.get("alert")).get("to")):
-            if channel not in channels:
-                accepted = nearest(channel, channels)
-                accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
-                yield where.fault(("jobs", i, "alert", "to"), f"no channel {channel!r}", accepted)
+        yield from _no_channel(mapping(job.get("alert")), channels, ("jobs", i, "alert"), where)
         if job.get("enabled") is not False and isinstance(job.get("run"), str):
             try:
                 load(job["run"], site)
@@ -203,10 +211,20 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
                 )
             except ConfigError as exc:
                 yield from (where.fault(("jobs", i, "run"), f.found, f.accepted) for f in exc.faults)
+    yield from _no_channel(mapping(data.get("watch")), channels, ("watch",), where)
     yield from _own_stream(data, where)
     database = data.get("database")
     if isinstance(database, str) and not re.fullmatch(r"sqlite:///.*[^/]", database):
         yield where.fault(("database",), "no file of SQLite", "sqlite:/// and a path", "sqlite:///runbook.db")
+
+
+def _no_channel(data: Mapping[str, Any], channels: list[str], path: Key, where: Document) -> Iterator[Fault]:
+    """Names under `to:` that are no channel."""
+    for channel in _texts(data.get("to")):
+        if channel not in channels:
+            accepted = nearest(channel, channels)
+            accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
+            yield where.fault((*path, "to"), f"no channel {channel!r}", accepted)
 
 
 def _own_stream(data: Mapping[str, Any], where: Document) -> Iterator[Fault]:

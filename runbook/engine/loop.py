@@ -71,7 +71,7 @@ class Engine:
         self._planner = Planner(parts)
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
-        self._keepers: tuple[Keeper, ...] = (self._watch,)
+        self._keepers: tuple[Keeper, ...] = (self._watch, *parts.keepers)
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 

@@ -101,3 +101,4 @@ class Parts:
     on_run: Callable[[Run], None] = lambda _run: None
     calendar_due: Callable[[datetime], Why | None] = lambda _now: None  # costs a look at some file names
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
+    keepers: Sequence[Keeper] = ()  # what the turn minds after its own; made by whoever knows the doors

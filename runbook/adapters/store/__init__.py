@@ -17,6 +17,7 @@ from runbook.adapters.store.calendars import Calendars
 from runbook.adapters.store.desk import DeskBook
 from runbook.adapters.store.feedlog import FeedLog
 from runbook.adapters.store.ledger import Ledger
+from runbook.adapters.store.milestones import Milestones
 from runbook.adapters.store.schema import HEAD, metadata
 from runbook.errors import StoreBusy, StoreError, StoreNewer
 
@@ -36,6 +37,7 @@ class Books:
         self.feed = FeedLog(connection)
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
+        self.milestones = Milestones(connection)
 
 
 class Store:

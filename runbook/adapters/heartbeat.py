@@ -1,0 +1,61 @@
+"""The door to a dead-man's switch outside: healthchecks' ping API, which its hosted service and its copies speak.
+
+The address is a capability: who knows it can silence the alarm. So no error names more of it than its host, and none of the
+library's words is passed on: they hold the path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit, urlunsplit
+from uuid import UUID
+
+import requests
+
+TIMEOUT = 10.0  # seconds for the connection, and again for each piece of the answer
+_MOST = 200  # bytes of the answer that are looked at
+
+
+class Healthchecks:
+    """Pings checks by name; `urls` maps the name to the address. Calls may take seconds: not for a thread that must not wait."""
+
+    def __init__(self, urls: Mapping[str, str], *, timeout: float = TIMEOUT) -> None:
+        self._urls = dict(urls)
+        self._timeout = timeout
+        self._session = requests.Session()
+
+    def ping(self, check: str, signal: str, body: str, run: UUID | None = None) -> str:
+        """Say `signal` ("" success, start, fail) to `check`; gives "" when it was taken, else why not. Never raises."""
+        url = self._urls[check]
+        where = urlsplit(url).hostname or "?"
+        try:
+            with self._session.post(
+                _address(url, signal, run), data=body.encode(), timeout=self._timeout, stream=True, allow_redirects=False,
+                headers={"Content-Type": "application/json", "User-Agent": "runbook"},
+            ) as answer:  # fmt: skip
+                said = next(answer.iter_content(_MOST), b"").decode("utf-8", "replace")
+                status = answer.status_code
+        except requests.exceptions.SSLError:
+            return f"{where}: its certificate is not accepted"
+        except requests.exceptions.ConnectTimeout:
+            return f"{where}: no connection within {self._timeout:g} s"
+        except requests.exceptions.Timeout:
+            return f"{where}: no answer within {self._timeout:g} s"
+        except requests.exceptions.ConnectionError:
+            return f"{where}: no connection"
+        except (requests.exceptions.RequestException, ValueError, OSError) as exc:
+            return f"{where}: {type(exc).__name__}"
+        if "not found" in said.lower():  # some servers answer 200 for an address they do not know
+            return f"{where} does not know this check: copy its ping URL again"
+        return "" if status == 200 else f"{where} answered {status}"
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _address(url: str, signal: str, run: UUID | None) -> str:
+    """`url` with the signal at the end of its path and the run's id in its query."""
+    parts = urlsplit(url)
+    path = f"{parts.path.rstrip('/')}/{signal}" if signal else parts.path
+    query = "&".join(q for q in (parts.query, urlencode({"rid": str(run)}) if run else "") if q)
+    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))

@@ -1,0 +1,120 @@
+"""The door to the dead-man's switch: a healthchecks of our own on loopback, that hangs, refuses and does not know us."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from uuid import UUID
+
+import pytest
+
+from runbook.adapters.heartbeat import Healthchecks
+
+CHECK = "3b6d2c1e-0000-4000-8000-secretsecret"
+RUN = UUID("11111111-2222-3333-4444-555555555555")
+
+
+class Server:
+    """Healthchecks' ping API as far as a sender sees it."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, str]] = []
+        self.status, self.says = 200, "OK"
+        self.held = threading.Event()
+        self.hangs = False
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                outer.got.append((self.path, body))
+                if outer.hangs:
+                    outer.held.wait(20)
+                    return
+                self.send_response(outer.status)
+                if outer.status == 302:
+                    self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+                self.send_header("Content-Length", str(len(outer.says)))
+                self.end_headers()
+                self.wfile.write(outer.says.encode())
+
+            def log_message(self, *args):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/{CHECK}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def stop(self) -> None:
+        self.held.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def door(server: Server) -> Iterator[Healthchecks]:
+    made = Healthchecks({"ping": server.url, "milestones": f"{server.url}/?create=1"}, timeout=0.3)
+    yield made
+    made.close()
+
+
+def test_success_start_and_fail_are_paths_and_the_run_is_in_the_query(server: Server, door: Healthchecks):
+    assert door.ping("ping", "", json.dumps({"open_alerts": 0})) == ""
+    assert door.ping("milestones", "start", "{}", RUN) == ""
+    assert door.ping("milestones", "fail", "{}", RUN) == ""
+    paths = [path for path, _ in server.got]
+    assert paths == [f"/{CHECK}", f"/{CHECK}/start?create=1&rid={RUN}", f"/{CHECK}/fail?create=1&rid={RUN}"]
+    assert json.loads(server.got[0][1]) == {"open_alerts": 0}
+
+
+@pytest.mark.parametrize(
+    ("status", "says", "why"),
+    [
+        (404, "not found", "127.0.0.1 does not know this check: copy its ping URL again"),
+        (200, "OK (not found)", "127.0.0.1 does not know this check: copy its ping URL again"),
+        (429, "rate limited", "127.0.0.1 answered 429"),
+        (500, "oops", "127.0.0.1 answered 500"),
+        (302, "", "127.0.0.1 answered 302"),
+    ],
+)
+def test_an_answer_that_is_no_yes_says_why(server: Server, door: Healthchecks, status: int, says: str, why: str):
+    server.status, server.says = status, says
+    assert door.ping("ping", "", "{}") == why
+
+
+def test_a_server_that_hangs_costs_its_time_and_no_more(server: Server, door: Healthchecks):
+    server.hangs = True
+    assert door.ping("ping", "", "{}") == "127.0.0.1: no answer within 0.3 s"
+
+
+def test_no_fault_and_no_log_line_holds_the_address(caplog: pytest.LogCaptureFixture):
+    """Who knows the address can silence the alarm."""
+    logging.getLogger("runbook").setLevel(logging.DEBUG)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    urls = {
+        "refused": f"http://127.0.0.1:{port}/{CHECK}",
+        "nameless": f"http://no-such-host.invalid/{CHECK}",
+        "odd": f"http://127.0.0.1:99999/{CHECK}",
+        "tls": f"https://127.0.0.1:{port}/{CHECK}",
+    }
+    door = Healthchecks(urls, timeout=0.5)
+    for name in urls:
+        why = door.ping(name, "", "{}")
+        assert why
+        assert "secret" not in why
+    assert "secret" not in caplog.text
+    door.close()
