@@ -19,6 +19,7 @@ from runbook.app.doors import (
     notifier,
     pulse_file,
     stream,
+    watch_file,
     write_bundle,
 )
 from runbook.app.library import open_feed
@@ -75,6 +76,7 @@ __all__ = [
     "recorded_ticks",
     "stream",
     "warnings",
+    "watch_file",
     "write_bundle",
     "year_list",
 ]

@@ -64,6 +64,13 @@ def pulse_file(config: Config) -> PulseFile:
     return PulseFile(config.database_path)
 
 
+def watch_file(config: Config) -> PulseFile:
+    """What `runbook watch` remembers between two looks, beside the database."""
+    from runbook.adapters.pulsefile import PulseFile
+
+    return PulseFile(config.database_path, "watch")
+
+
 def host(where: str) -> Host:
     """Commands on this host ("") or on another through ssh, of the allow-list only."""
     from runbook.adapters.host import Host
