@@ -123,6 +123,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--log", type=Path, metavar="FILE", help="log to this file too")
     one = add("watch", "guard:watch", "a second process: tell when the daemon is gone, and when it is back")
     one.add_argument("--once", action="store_true", help="one look, for a timer; exit 0 there or not due, 3 absent")
+    one = add("reload", "run:reload", "have the live daemon read config.yaml again: whole or not at all")
+    one.add_argument("--now", action="store_true", help="also between ten minutes before the open and the close")
     one = add("service", "service:print_", "units for systemd, from this site: they watch and confine the daemon")
     one.add_argument("what", choices=("print",))
     one.add_argument("--user", action="store_true", help="for `systemctl --user`")

@@ -132,6 +132,16 @@ class BotMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigDoubt:
+    """What config.yaml says could not be put in force; `over` when what is in force is what it says."""
+
+    at: datetime
+    reason: str
+    hint: str = ""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: hold-downs run out, a flap has become stable."""
 
@@ -146,5 +156,6 @@ Cause = (
     | ModeLeak
     | CalendarDoubt
     | BotMoved
+    | ConfigDoubt
     | Tick
 )

@@ -13,6 +13,7 @@ from runbook.alert.causes import (
     BotMoved,
     CalendarDoubt,
     Cause,
+    ConfigDoubt,
     FeedMoved,
     FeedWord,
     JobSettled,
@@ -198,6 +199,8 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
             changes += _calendar(held, cause, now)
         case BotMoved():
             changes += _bot(held, cause)
+        case ConfigDoubt():
+            changes += _config(held, cause)
         case Tick():
             pass
     return changes
@@ -276,6 +279,13 @@ def _bot(alerts: Sequence[Alert], cause: BotMoved) -> list[AlertChange]:
         case "reads":
             return _leave(current, cause.at, cause.reason)
     return [] if current is None else [_resolved(current, cause.at, cause.reason, tell=False)]
+
+
+def _config(alerts: Sequence[Alert], cause: ConfigDoubt) -> list[AlertChange]:
+    rule = RULES["config.refused"]
+    if cause.over:
+        return _leave(_current(alerts, fingerprint(rule, ())), cause.at, cause.reason or rule.recovery)
+    return _enter(alerts, _draft(rule, (), rule.severity(""), cause.at, cause.reason, cause.hint), rule.hold)
 
 
 def _rows(

@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runbook.almanac import Almanac, Why, quieted
 from runbook.app import doors, site
+from runbook.app.reloading import Reloader
 from runbook.budget import Budget
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config
-from runbook.errors import CalendarError, ConfigError, RunbookError
+from runbook.errors import CalendarError, ConfigError, EngineGone, RunbookError
 from runbook.feed.policy import Policy
 from runbook.feed.table import Mode
 from runbook.market import Instrument
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.relay import Relay
     from runbook.desk import TheDesk
-    from runbook.engine import CalendarNews, Courier, Engine, FeedNews, FeedTotals
+    from runbook.engine import BotNews, CalendarNews, ConfigNews, Courier, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
     from runbook.monitor import Monitor
     from runbook.outbox import Row
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from runbook.run import Run
     from runbook.teller import Teller
     from runbook.vigil import Vigil
+
+    News: TypeAlias = FeedNews | FeedTotals | BotNews | ConfigNews | CalendarNews
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class Hooks:
     say: Callable[[str], None] = logging.getLogger("runbook.feed").info
     on_run: Callable[[Run], None] = lambda _run: None
     on_sent: Callable[[Row], None] = lambda _row: None
+    on_config: Callable[[Config], None] = lambda _config: None  # before a reload uses it: it may hold new secrets
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
     log: Path | None = None  # the file this process logs to, so that others can name it
 
@@ -75,8 +79,11 @@ class Daemon:
         self._gateway: OpenAlgo | None = None
         self._relay: Relay | None = None
         self._calendar_news: CalendarNews | None = None
+        self._gate = threading.Lock()
+        self._held: list[News] | None = None  # what comes while one engine hands over to the next
         self.systemd = doors.systemd()
         self.courier: Courier | None = None
+        self.reloader = Reloader(self, self._hooks.on_config)
         self.engine: Engine
         self.monitor: Monitor
         self.follower: Follower
@@ -104,6 +111,7 @@ class Daemon:
                 self.engine.start(holder_is_dead=True)  # we hold the lock: whoever is in the lease is gone
                 if self._calendar_news is not None:  # good news too: it ends the alert of an earlier start
                     self.engine.post(self._calendar_news)
+                self.reloader.in_force()
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
@@ -156,29 +164,23 @@ class Daemon:
 
     def _compose(self) -> None:
         from runbook.adapters.recorder import Recorder, tidy_aside
-        from runbook.adapters.scheduler import AlarmClock
         from runbook.desk import TheDesk, Tools
-        from runbook.engine import Beacon, Courier, Engine, Parts
         from runbook.follow import homes
         from runbook.follower import Follower
         from runbook.monitor import FeedParts, Monitor
-        from runbook.teller import Teller, Voice
 
         config, clock, settings = self._config, self.clock, self._config.settings
         folder = config.database_path.parent
         self._gateway = doors.gateway(config, clock)
         ticks = doors.stream(config, clock, orders="orders" in settings.feed.follow)
         self._relay = relay = self._make_relay(ticks)
-        calendar = self.almanac.calendar()
-        channels = tuple(config.secrets.channels)
-        self.teller = Teller(self.store, doors.notifier(config), channels, clock, self._hooks.on_sent)
         policy = self._hooks.policy(site.policy_of(config))
         self.monitor = Monitor(
             FeedParts(
                 clock, ticks, self._gateway, policy,
                 lambda session: Recorder(folder / "ticks", session.date), self._post,
                 settings.mode, self._hooks.say, self._quiet,
-                lambda session: tidy_aside(folder / "ticks", session.date, settings.ticks.keep_sessions),
+                lambda session: tidy_aside(folder / "ticks", session.date, self._config.settings.ticks.keep_sessions),
                 publish=relay.publish if relay else lambda _prices: None,
                 listened=lambda: relay is not None and bool(relay.clients),
                 publish_status=relay.publish_status if relay else lambda _status: None,
@@ -195,6 +197,18 @@ class Daemon:
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
             )
         )  # fmt: skip
+        self._compose_engine()
+        self.vigil = self._vigil(policy)
+
+    def _compose_engine(self) -> None:
+        """The engine and what goes with it: all that a reload makes anew."""
+        from runbook.adapters.scheduler import AlarmClock
+        from runbook.engine import Beacon, Courier, Engine, Parts
+        from runbook.teller import Teller, Voice
+
+        config, clock = self._config, self.clock
+        channels = tuple(config.secrets.channels)
+        self.teller = Teller(self.store, doors.notifier(config), channels, clock, self._hooks.on_sent)
         switch = doors.switch(config)
         self.courier = Courier(self.store, switch, clock) if switch is not None else None
         beacon = Beacon(
@@ -203,13 +217,11 @@ class Daemon:
         self.engine = Engine(
             Parts(
                 clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
-                Voice(channels, calendar.zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
+                Voice(channels, self.almanac.calendar().zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
-                self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh, (beacon,),
+                self._state, self.desk.positions, config.settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh, self.reloader.asked, (beacon,),
             )
         )  # fmt: skip
-
-        self.vigil = self._vigil(policy)
 
     def _vigil(self, policy: Policy) -> Vigil:
         from runbook.vigil import Vigil, VigilParts
@@ -218,7 +230,7 @@ class Daemon:
         return Vigil(
             VigilParts(
                 self.clock, self.monitor, policy, doors.pulse_file(config).write, watch.look if watch.declared else None,
-                self.almanac.calendar, self.engine.post, config.settings.mode, config.settings.rest.max_per_hour,
+                self.almanac.calendar, self.hand, config.settings.mode, config.settings.rest.max_per_hour,
                 os.getpid(), str(self._hooks.log.resolve()) if self._hooks.log else None,
             )
         )  # fmt: skip
@@ -251,6 +263,63 @@ class Daemon:
         else:
             log.info("the relay serves the bot at ws://%s:%d", self._relay.host, self._relay.port)
 
+    # -- one engine after the other ----------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        """What is in force."""
+        return self._config
+
+    def hand(self, news: News) -> None:
+        """Give the engine news; those that come between two engines wait for the next."""
+        with self._gate:
+            if self._held is None:
+                self.engine.post(news)
+            else:
+                self._held.append(news)
+
+    def change(self, config: Config) -> None:
+        """Put `config` in force: another engine takes over from this one, and nothing of the feed is touched.
+
+        Raises what forbids it, with the old configuration in force again; EngineGone when not even that can be started.
+        """
+        from runbook.job import load
+
+        old = self._config, self._steps
+        steps = {job.name: load(job.run, config.site) for job in config.jobs}
+        with self._gate:
+            self._held = []
+        try:
+            self._stop_engine()
+            try:
+                self._config, self._steps = config, steps
+                self._start_engine()
+            except Exception:
+                self._config, self._steps = old
+                try:
+                    self._start_engine()
+                except Exception as exc:
+                    raise EngineGone(f"neither the new configuration nor the old one could be started: {exc}") from exc
+                raise
+        finally:
+            with self._gate:
+                for news in self._held or ():
+                    self.engine.post(news)
+                self._held = None
+
+    def _stop_engine(self) -> None:
+        self.engine.stop()
+        if self.courier is not None:
+            self.courier.stop()
+
+    def _start_engine(self) -> None:
+        with self.store.write() as books:
+            books.desk.keep_config(self._config.hash, self._config.merged(), self.clock.now())
+        self._compose_engine()
+        if self.courier is not None:
+            self.courier.start()
+        self.engine.start(holder_is_dead=True, handed_over=True)
+
     # -- what parts ask of each other ------------------------------------------------------------------------------
 
     def _post(self, news: FeedNews | FeedTotals) -> None:
@@ -260,7 +329,7 @@ class Daemon:
         if isinstance(news, FeedNews) and news.change.now == Mode.SUSPECT:
             # An alarm may follow within half a minute and is to name what is open; the feed's thread must not wait for it.
             threading.Thread(target=self._look_at_positions, name="positions", daemon=True).start()
-        self.engine.post(news)
+        self.hand(news)
 
     def _look_at_positions(self) -> None:
         session = self.monitor.view().session

@@ -16,7 +16,7 @@ from runbook.budget import Budget
 from runbook.clock import host_monotonic
 from runbook.engine import takeover
 from runbook.engine.alerting import Alerting
-from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
+from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, ConfigNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
 from runbook.errors import JobFailed, RunbookError, StoreError
@@ -47,7 +47,7 @@ class _Running:
     since: float  # host seconds
 
 
-_Item = _Done | FeedNews | FeedTotals | BotNews | CalendarNews
+_Item = _Done | FeedNews | FeedTotals | BotNews | ConfigNews | CalendarNews
 
 
 class Engine:
@@ -77,20 +77,29 @@ class Engine:
 
     # -- start and stop ---------------------------------------------------------------------------------------------
 
-    def start(self, *, holder_is_dead: bool = False) -> None:
-        """Take the lease, put right what an earlier process left, and begin to turn."""
+    def start(self, *, holder_is_dead: bool = False, handed_over: bool = False) -> None:
+        """Take the lease, put right what an earlier process left, and begin to turn.
+
+        `handed_over`: the one before was stopped a moment ago in this process, and what it started lives on.
+        """
         now = self._p.clock.now()
         with self._p.store.write() as books:
             held = books.desk.lease()
             self._epoch = books.desk.take(self._p.holder, self._p.pid, self._p.host, now, LEASE, dead=holder_is_dead)
-            if held is not None:
+            if held is not None and not handed_over:
                 self._down = (min(held.renewed, now), now)
             first = not books.ledger.sessions(1)
-            takeover.tidy(books, self._jobs, self._planner, self._alerting, self._epoch, now)
-            self._planner.plan(books, now, first=first)
-            if told := takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first):
+            if not handed_over:
+                takeover.tidy(books, self._jobs, self._planner, self._alerting, self._epoch, now)
+            told = self._planner.plan(books, now, first=first)
+            if not handed_over:
+                told = takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first)
+            if told:
                 self._alerting.notice(books, told, now, self._day(now))
+            if told or handed_over:
                 self._watch.knows(books, now)
+            if handed_over:  # whoever reads the lease finds no gap
+                books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state())
         self._planner.planned(now)
         self._renewed = now
         self._p.teller.start()
@@ -123,8 +132,8 @@ class Engine:
         """Turn soon. Never raises, never blocks: this is all that an alarm clock is given."""
         self._wake.set()
 
-    def post(self, news: FeedNews | FeedTotals | BotNews | CalendarNews) -> None:
-        """Hand over news of the feed, of the bot or of the calendar; recorded in the order given."""
+    def post(self, news: FeedNews | FeedTotals | BotNews | ConfigNews | CalendarNews) -> None:
+        """Hand over news of the feed, the bot, the configuration or the calendar; recorded in the order given."""
         self._inbox.put(news)
         self._wake.set()
 
@@ -207,7 +216,7 @@ class Engine:
             case FeedTotals(session, at, data):
                 with self._p.store.write() as books:
                     books.feed.sample(session, at, data)
-            case BotNews(session, cause):
+            case BotNews(session, cause) | ConfigNews(session, cause):
                 with self._p.store.write() as books:
                     self._alerting.decide(books, [cause], cause.at, session)
                 self._p.teller.nudge()
@@ -399,6 +408,9 @@ class Engine:
         with self._p.store.read() as books:
             asked = books.desk.open_requests()
         for one in asked:
+            if one.kind != "run":
+                self._p.asked(one)
+                continue
             with self._p.store.write() as books:
                 key = Key(date.fromisoformat(one.data["session"]), one.data["job"], one.data["slot"])
                 job, held = self._jobs.get(key.job), books.ledger.entry(key)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runbook.alert import BotMoved, FeedMoved, SymbolStale
+from runbook.alert import BotMoved, ConfigDoubt, FeedMoved, SymbolStale
 from runbook.almanac import Why
 from runbook.clock import Clock
-from runbook.day import FeedChange
+from runbook.day import FeedChange, Request
 from runbook.job import Desk, JobSpec, Step
 from runbook.run import Run
 from runbook.session import SessionCalendar
@@ -70,6 +70,14 @@ class BotNews:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigNews:
+    """What came of an attempt to put a configuration in force."""
+
+    session: date
+    cause: ConfigDoubt
+
+
+@dataclass(frozen=True, slots=True)
 class CalendarNews:
     """The calendar was resolved anew, or could not be: then `fault` says why, and the last good table is in use."""
 
@@ -101,4 +109,5 @@ class Parts:
     on_run: Callable[[Run], None] = lambda _run: None
     calendar_due: Callable[[datetime], Why | None] = lambda _now: None  # costs a look at some file names
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
+    asked: Callable[[Request], None] = lambda _request: None  # requests that are not the engine's own; must not block
     keepers: Sequence[Keeper] = ()  # what the turn minds after its own; made by whoever knows the doors
