@@ -11,6 +11,8 @@ from runbook.clock import host_monotonic
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 2.0  # seconds for a word that is said only once
+
 
 class Systemd:
     """Says how the service stands: READY, WATCHDOG, RELOADING, STOPPING, each with a line for `systemctl status`.
@@ -35,7 +37,8 @@ class Systemd:
 
     def alive(self, status: str = "") -> None:
         """Feed the watchdog, where the unit has one; to be called by what has just proved that it works, and nobody else."""
-        self._say("WATCHDOG=1" if self._watched else "", _status(status))
+        # a manager that does not read must not hold up the pulse; the next turn says it again
+        self._say("WATCHDOG=1" if self._watched else "", _status(status), patience=0.0)
 
     def reloading(self) -> None:
         self._say("RELOADING=1", f"MONOTONIC_USEC={int(host_monotonic() * 1e6)}")
@@ -43,13 +46,13 @@ class Systemd:
     def stopping(self, status: str = "") -> None:
         self._say("STOPPING=1", _status(status))
 
-    def _say(self, *lines: str) -> None:
+    def _say(self, *lines: str, patience: float = _PATIENCE) -> None:
         text = "\n".join(line for line in lines if line)
         if not self._address or not text:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
-                out.setblocking(False)  # a manager that does not read must not hold up the pulse
+                out.settimeout(patience)
                 out.sendto(text.encode(), self._address)
             self._failed = False
         except OSError as exc:

@@ -1,10 +1,11 @@
-"""A live daemon is given another configuration: by a signal and by the command, good, bad, and at the wrong time."""
+"""A live daemon as those see it who watch it: systemd, the outside, and whoever gives it another configuration."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,28 +13,45 @@ import pytest
 from runbook import app
 from runbook.run import State
 from runbook.simulator import Simulator
+from tests.manager import Manager
+from tests.outside import CHECK, Server
 from tests.scenarios.serving import Serving, Site, wait_until
 
 MOVED = 'jobs: [{name: report_day, at: ["close+45m"]}]\n'
 
 
+@dataclass
+class Desk:
+    """A live daemon, who it answers to, and who listens from outside."""
+
+    site: Site
+    serving: Serving
+    outside: Server
+    words: list[str]  # what systemd hears
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[tuple[Site, Serving]]:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     """A daemon whose session opens in an hour or two."""
     with Simulator(seed=6, mode="analyze") as sim:
-        site = Site(tmp_path / "desk", sim, opens=14)
+        outside, manager = Server(), Manager(str(tmp_path / "notify"))
+        watched = f"watch: {{ping: '{outside.url}', milestones: '{outside.url}-day'}}\n"
+        site = Site(
+            tmp_path / "desk", sim, opens=14, extra=watched, environment=manager.environment | {"WATCHDOG_PID": ""}
+        )
         serving = site.serve()
         try:
-            yield site, serving.ready()
+            yield Desk(site, serving.ready(), outside, manager.listen())
         finally:
             serving.kill()
             site.phone.stop()
+            outside.stop()
+            manager.socket.close()
 
 
 def in_force(site: Site) -> str:
-    """The configuration that the daemon says it runs by."""
-    wait_until("the daemon says which", lambda: "config" in site.state())
-    return str(site.state()["config"])
+    """The configuration that the file of a daemon just started says."""
+    return app.load_config(site.folder, {}).hash
 
 
 def write(site: Site, text: str) -> None:
@@ -64,8 +82,10 @@ def slots(site: Site) -> list[tuple[str, str]]:
     return sorted((e.key.slot, e.state) for e in site.facts().entries if e.key.job == "report_day")
 
 
-def test_a_reload_moves_a_job_and_a_bad_file_changes_nothing_and_is_told(desk: tuple[Site, Serving]):
-    site, serving = desk
+def test_a_reload_moves_a_job_and_a_bad_file_changes_nothing_and_is_told(desk: Desk):
+    site, serving = desk.site, desk.serving
+    words = desk.words
+    wait_until("systemd is told", lambda: "READY=1\nSTATUS=started" in words)
     good = (site.folder / "config.yaml").read_text(encoding="utf-8")
     first = in_force(site)
     assert slots(site) == [("close+30m", State.PLANNED)]
@@ -100,11 +120,15 @@ def test_a_reload_moves_a_job_and_a_bad_file_changes_nothing_and_is_told(desk: t
     assert done.stdout == f"reloaded: config {second} -> {first}\n"
     wait_until("it is over", lambda: site.heard("[OK] config.yaml is in force"))
     assert slots(site) == [("close+30m", State.PLANNED), ("close+45m", State.CANCELLED)]
-    wait_until("all is told", lambda: all(row.final for row in site.facts().messages))
-    shown = site.run("status")
-    assert shown.returncode == 0, shown.stdout
     assert serving.process.poll() is None
+    assert sum(word.startswith("RELOADING=1") for word in words) == 4
+    assert words.count(f"READY=1\nSTATUS=reloaded: config {second} -> {first}") == 1
+    wait_until("the engine of now feeds the watchdog", lambda: words[-1].startswith("WATCHDOG=1"), 10)
     assert serving.end(signal.SIGTERM)[0] == 0
+    assert words[-1] == "STOPPING=1"
+    pings = [path for path, _ in desk.outside.got if path == f"/{CHECK}"]
+    assert pings, "the outside has heard of it"
+    assert "secretsecret" not in serving.said() + str(site.state())
     assert "Traceback" not in serving.said()
 
 
