@@ -14,9 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from runbook.alert import Severity
 from runbook.fault import Unfit
-from runbook.job import IfLate, JobSpec, OnAbandoned, target
+from runbook.job import IfLate, JobSpec, OnAbandoned, Retries, target
 from runbook.symbols import Symbol, parse_symbol
-from runbook.trigger import Anchor, At, Every, format_duration, order_fault, parse_duration
+from runbook.trigger import Anchor, At, Every, format_duration, order_fault, parse_duration, room
 
 
 class Mode(StrEnum):
@@ -271,11 +271,23 @@ class Ticks(_Model):
     keep_sessions: int = Field(60, ge=1, le=5000, description="1 to 5000 sessions", examples=[60])
 
 
+def _span(left: timedelta) -> str:
+    return format_duration(left) if left > timedelta() else "none"
+
+
 class AlertTo(_Model):
     """How loud a job's failure is, and who is told; every channel unless `to` names some."""
 
     severity: Severity = Severity.WARNING
     to: tuple[str, ...] | None = None
+
+
+class Again(_Model):
+    """How often a failed attempt is made again: `max` times, `backoff` and then twice as long after each, never after `until`."""
+
+    max: int = Field(ge=1, le=10, description="1 to 10 further attempts", examples=[3])
+    backoff: Duration = timedelta(seconds=30)
+    until: AnchorText | None = None
 
 
 class Job(_Model):
@@ -295,6 +307,7 @@ class Job(_Model):
     latest_start: AnchorText | None = None
     deadline: AnchorText | None = None
     timeout: Duration = timedelta(seconds=60)
+    retries: Again | None = None
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     if_late: IfLate = IfLate.RUN
@@ -333,6 +346,41 @@ class Job(_Model):
                     raise Unfit(f"{self.name}: {fault}", accepted="latest_start after each anchor", example="close-15m")
         return self
 
+    @model_validator(mode="after")
+    def _fits(self) -> Job:
+        """A step that cannot end in its time even when all goes as written is a fault of the file."""
+        if self.every is not None and self.timeout > self.every:
+            found = f"{self.name}: timeout {format_duration(self.timeout)} is longer than every {format_duration(self.every)}"
+            raise Unfit(found, accepted="an attempt that ends before the next is due", example="timeout: 10s")
+        if self.retries is not None and (why := self._no_retries()):
+            raise Unfit(f"{self.name}: {why}", accepted="retries of a step that runs at an anchor and only looks",
+                        example="retries: {max: 3, backoff: 30s}")  # fmt: skip
+        retries = self.spec().retries
+        attempts = 1 if retries is None else 1 + retries.most
+        needed = attempts * self.timeout + (retries.waits if retries else timedelta())
+        ends = {"latest_start": self.latest_start, "retries.until": retries.until if retries else None}
+        for anchor in self.at or ():
+            for name, end in ends.items():
+                # the last attempt must be able to begin; what it then takes is its own
+                if retries and end is not None and (left := room(anchor, end)) is not None and needed > left:
+                    found = f"{self.name}: {attempts} attempts of {format_duration(self.timeout)} and the waits between them need {format_duration(needed)}"
+                    raise Unfit(
+                        f"{found}, and from {anchor} to {name} {end} there are {_span(left)}",
+                        accepted="less retries, a shorter timeout or backoff, or a later end", example="retries: {max: 2, backoff: 30s}",
+                    )  # fmt: skip
+            left = None if self.deadline is None else room(anchor, self.deadline)
+            if len(self.at or ()) == 1 and left is not None and self.timeout > left:
+                found = f"{self.name}: timeout {format_duration(self.timeout)}, and from {anchor} to the deadline {self.deadline} there are {_span(left)}"
+                raise Unfit(found, accepted="a deadline that one attempt can keep", example="deadline: open-5m")
+        return self
+
+    def _no_retries(self) -> str | None:
+        if self.every is not None:
+            return "`every` has its next firing, and no retries"
+        if self.repeat_until_ok is not None:
+            return "repeat_until_ok tries again already"
+        return "what acts is not done again by itself after a failure" if self.acts else None
+
     def spec(self) -> JobSpec:
         """The entry as the engine uses it."""
         trigger: At | Every
@@ -344,6 +392,7 @@ class Job(_Model):
             self.name, self.run, trigger, self.timeout.total_seconds(), self.latest_start, self.deadline,
             self.repeat_until_ok, self.needs, self.after, self.if_late, self.on_abandoned, self.catch_up_sessions,
             self.resident, self.acts, self.alert.severity, self.alert.to, self.with_,
+            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None,
         )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=15)
 RENEW = timedelta(seconds=5)
 GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
+_FAILED = (State.FAILED, State.TIMED_OUT, State.ABANDONED)
 _GIVE_UP = 3  # threads left behind before the process asks to be restarted
 
 
@@ -206,7 +207,7 @@ class Engine:
     def _take(self, item: _Item) -> None:
         match item:
             case _Done(job, attempt, result, ended):
-                self._settle(job, run.settle(job, attempt, ended, result))
+                self._settle(job, run.settle(job, attempt, ended, result, self._planner.until(job, attempt)))
             case FeedNews(session, change, cause):
                 with self._p.store.write() as books:
                     books.feed.change(session, change)
@@ -316,7 +317,7 @@ class Engine:
                     case agenda.End(key, state, reason):
                         books.ledger.end([key], state, reason)
                         job = self._jobs.get(key.job)
-                        if job is not None and state is State.MISSED:
+                        if job is not None and (state is State.MISSED or (job.retries and state in _FAILED)):
                             cause = JobSettled(
                                 key.job, key.slot, state, reason=reason, severity=job.severity, repeating=job.repeating
                             )
@@ -356,7 +357,7 @@ class Engine:
 
     def _overrun(self, held: _Running, now: datetime) -> None:
         held.budget.stop.set()
-        self._settle(held.job, run.overran(held.job, held.attempt, now))
+        self._settle(held.job, run.overran(held.job, held.attempt, now, self._planner.until(held.job, held.attempt)))
         self._left_behind += 1
         if self._left_behind >= _GIVE_UP:
             log.error(
@@ -378,7 +379,7 @@ class Engine:
             deadline = held.occurrence.deadline if held else None
             settled = JobSettled(
                 key.job, key.slot, done.outcome, str(done.verdict or Verdict.UNKNOWN), done.reason, done.hint or "", job.severity,
-                job.repeating, job.repeat_until_ok is not None, deadline is not None and done.ended >= deadline,
+                job.repeating, job.repeat_until_ok is not None or done.again_at is not None, deadline is not None and done.ended >= deadline,
             )  # fmt: skip
             self._alerting.decide(books, [settled, *done.causes], done.ended, key.session, job.to)
             if done.tell is not None:

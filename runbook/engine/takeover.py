@@ -61,11 +61,13 @@ def late_start(
     session = planner.calendar.session_at(now)
     inside = session is not None and session.open - _AROUND <= now <= session.close + _AROUND
     lost = [d for d in missed if d.state is State.MISSED]
-    if not lost and not (inside and down):
+    failed = [d for d in missed if d.state in (State.FAILED, State.TIMED_OUT, State.ABANDONED)]  # no try is left
+    if not lost and not failed and not (inside and down):
         return None
     lines = [f"down: {planner.when(down[0])} - {planner.when(down[1])}"] if down and not first else []
     counts = Counter((end.key.session, end.key.job) for end in lost)
     lines += [f"missed: {job} of {day}" + (f", {n} times" if n > 1 else "") for (day, job), n in sorted(counts.items())]
+    lines += [f"{end.state}: {end.key.job} of {end.key.session}: {end.reason}" for end in failed]
     running = sorted({d.key.job for d in decisions if isinstance(d, agenda.Start)})
     lines.append(f"runs now: {', '.join(running) or 'nothing is due'}")
     title = "[WARN] runbook started in mid-session" if inside else "[WARN] runbook was not running"
