@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date, time
+from datetime import date, time, timedelta
 from pathlib import Path
 
 from runbook.errors import ConfigError, RunbookError, UsageError
@@ -52,6 +52,16 @@ def _until(text: str) -> str:
     if re.fullmatch(r"2[4-9]:[0-5][0-9]|30:00", text):
         return text
     return _clock(text)
+
+
+def _length(text: str) -> timedelta:
+    from runbook.fault import Unfit
+    from runbook.trigger import parse_duration
+
+    try:
+        return parse_duration(text)
+    except Unfit as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
 
 
 def _words(text: str) -> str:
@@ -125,6 +135,14 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--once", action="store_true", help="one look, for a timer; exit 0 there or not due, 3 absent")
     one = add("reload", "run:reload", "have the live daemon read config.yaml again: whole or not at all")
     one.add_argument("--now", action="store_true", help="also between ten minutes before the open and the close")
+    one = add(
+        "drill", "run:drill", "play a silence of the feed up to the acknowledged alert; the feed itself is not touched"
+    )
+    one.add_argument("what", choices=("feed",))
+    one.add_argument(
+        "--within", type=_length, default="5m", metavar="TIME", help="until it is acknowledged (default 5m)"
+    )
+    one.add_argument("--yes", action="store_true", help="although the bot trades live")
     one = add("service", "service:print_", "units for systemd, from this site: they watch and confine the daemon")
     one.add_argument("what", choices=("print",))
     one.add_argument("--user", action="store_true", help="for `systemctl --user`")

@@ -4,6 +4,7 @@ RunbookError
 ├── ConfigError            the site is wrong: all faults at once (exit 2)
 │   ├── FileFaults         a file of the site cannot be read as YAML
 │   └── CalendarFaults     the files in calendar/ say something that cannot be
+├── DrillRefused           a drill cannot begin now
 ├── ReloadRefused          a changed configuration cannot be put in force while the daemon runs
 ├── EngineGone             a reload left no engine running: the process must end
 ├── UsageError             the command line is wrong (exit 2)
@@ -80,6 +81,10 @@ class FileFaults(ConfigError):
 
 class CalendarFaults(ConfigError):
     """The calendar files say something that cannot be."""
+
+
+class DrillRefused(RunbookError):
+    """A drill cannot begin now."""
 
 
 class ReloadRefused(RunbookError):

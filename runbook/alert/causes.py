@@ -36,6 +36,7 @@ class FeedMoved:
     hint: str = ""
     mode: str = "local_paper"
     feed: str = ""
+    drill: bool = False  # nothing of it is real
 
 
 @dataclass(frozen=True, slots=True)

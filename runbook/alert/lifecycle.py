@@ -32,6 +32,7 @@ STABLE = timedelta(minutes=5)  # how long the cause of a flapping alert must be 
 FLAP_BUDGET = 3  # messages of a flap that does not get worse, whatever came before it included
 REPEATING_MISSED_HOLD = timedelta(minutes=2)  # one missed 30 s check is nobody's news, two minutes of them are
 BROKER_JOB = "verify_broker"
+DRILL = ("drill", "yes")  # the label of an alert of which nothing is real
 
 
 class AlertState(StrEnum):
@@ -87,8 +88,13 @@ class Alert:
         return f"{self.fingerprint}@{self.opened_at.isoformat()}"
 
     @property
+    def drill(self) -> bool:
+        """Nothing of it is real: it is told and acknowledged as any other, and nothing may be done about it."""
+        return DRILL in self.labels
+
+    @property
     def title(self) -> str:
-        return self.words(RULES[self.rule].title)
+        return self.words(RULES[self.rule].title) + " (drill)" * self.drill
 
     def words(self, text: str) -> str:
         """`text` of the rule table with this alert's labels filled in."""
@@ -207,7 +213,9 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
 
 
 def _feed(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
-    labels = (("feed", cause.feed),) if cause.feed else ()
+    labels = (DRILL,) * cause.drill + (
+        (("feed", cause.feed),) if cause.feed else ()
+    )  # a drill is an incident of its own
     current = _current(alerts, fingerprint(RULES["feed.fallback"], labels))
     match FeedWord(cause.to_mode):
         case FeedWord.FALLBACK | FeedWord.BLIND | FeedWord.SILENT as word:

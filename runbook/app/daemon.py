@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runbook.almanac import Almanac, Why, quieted
 from runbook.app import doors, site
+from runbook.app.drilling import Driller
 from runbook.app.reloading import Reloader
 from runbook.budget import Budget
 from runbook.clock import Clock, SystemClock
@@ -30,8 +31,9 @@ from runbook.session import Session
 if TYPE_CHECKING:
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.relay import Relay
+    from runbook.day import Request
     from runbook.desk import TheDesk
-    from runbook.engine import BotNews, CalendarNews, ConfigNews, Courier, Engine, FeedNews, FeedTotals
+    from runbook.engine import BotNews, CalendarNews, CauseNews, Courier, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
     from runbook.monitor import Monitor
     from runbook.outbox import Row
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from runbook.teller import Teller
     from runbook.vigil import Vigil
 
-    News: TypeAlias = FeedNews | FeedTotals | BotNews | ConfigNews | CalendarNews
+    News: TypeAlias = FeedNews | FeedTotals | BotNews | CauseNews | CalendarNews
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class Daemon:
         self.systemd = doors.systemd()
         self.courier: Courier | None = None
         self.reloader = Reloader(self, self._hooks.on_config)
+        self.driller = Driller(self)
         self.engine: Engine
         self.monitor: Monitor
         self.follower: Follower
@@ -219,7 +222,7 @@ class Daemon:
                 clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
                 Voice(channels, self.almanac.calendar().zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
-                self._state, self.desk.positions, config.settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh, self.reloader.asked, (beacon,),
+                self._state, self.desk.positions, config.settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh, self.asked, (beacon,),
             )
         )  # fmt: skip
 
@@ -269,6 +272,16 @@ class Daemon:
     def config(self) -> Config:
         """What is in force."""
         return self._config
+
+    def asked(self, request: Request) -> None:
+        """A request that is not the engine's own; the engine hands it over with each turn until it is answered."""
+        self.reloader.asked(request)
+        self.driller.asked(request)
+
+    def mind(self) -> None:
+        """See to what is asked, in the thread that serves. Raises EngineGone when the daemon cannot go on."""
+        self.reloader.mind()
+        self.driller.mind()
 
     def hand(self, news: News) -> None:
         """Give the engine news; those that come between two engines wait for the next."""
@@ -322,10 +335,11 @@ class Daemon:
 
     # -- what parts ask of each other ------------------------------------------------------------------------------
 
-    def _post(self, news: FeedNews | FeedTotals) -> None:
-        from runbook.engine import FeedNews
+    def _post(self, news: FeedNews | FeedTotals | CauseNews) -> None:
+        from runbook.engine import CauseNews, FeedNews
 
-        self.vigil.hear(news)
+        if not isinstance(news, CauseNews):
+            self.vigil.hear(news)
         if isinstance(news, FeedNews) and news.change.now == Mode.SUSPECT:
             # An alarm may follow within half a minute and is to name what is open; the feed's thread must not wait for it.
             threading.Thread(target=self._look_at_positions, name="positions", daemon=True).start()

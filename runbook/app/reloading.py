@@ -121,8 +121,8 @@ class Reloader:
             pause.wait(0.05)
 
     def _tell(self, *, reason: str, hint: str = "", over: bool = False) -> None:
-        from runbook.engine import ConfigNews
+        from runbook.engine import CauseNews
 
         now = self._d.clock.now()
         day = self._d.almanac.calendar().today(now)
-        self._d.hand(ConfigNews(day, ConfigDoubt(now, reason, hint, over)))
+        self._d.hand(CauseNews(day, ConfigDoubt(now, reason, hint, over)))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _ANSWER_SECONDS = 20.0
 _RELOAD_SECONDS = 60.0  # it may wait for a step, and ask whether each channel can be understood
 _NEWS_SECONDS = 30.0
+_DRILL = (30.0, 1800.0)  # seconds that a drill may last
 _STOP_SECONDS = 4.0  # of the five that a stop may take
 
 
@@ -100,7 +101,7 @@ def _serve(daemon: app.Daemon, stop: threading.Event, hung_up: threading.Event) 
             hung_up.clear()
             daemon.reloader.hang_up()
         try:
-            daemon.reloader.mind()
+            daemon.mind()
         except EngineGone as exc:
             return str(exc)
     return daemon.engine.lost
@@ -124,23 +125,46 @@ def reload(args: argparse.Namespace) -> int:
     if not app.locked(config):
         print("no daemon runs on this ledger; the next `runbook serve` reads the file", file=sys.stderr)
         return 3
+    if (said := _have(config, "reload", {"now": args.now}, _actor(args), _RELOAD_SECONDS)) is None:
+        print("the daemon has not answered yet; `runbook status` says which configuration is in force", file=sys.stderr)
+        return 1
+    print(said)
+    return 1 if said.startswith("refused") else 0
+
+
+def drill(args: argparse.Namespace) -> int:
+    """Have the live daemon play a silence of its feed, up to the acknowledged alert; exit 0 begun, 1 refused, 3 no daemon."""
+    config = app.load_config(args.site)
+    if not app.locked(config):
+        print("no daemon runs on this ledger: `runbook rehearse` plays a whole day without one", file=sys.stderr)
+        return 3
+    within = args.within.total_seconds()
+    if not _DRILL[0] <= within <= _DRILL[1]:
+        raise UsageError(f"--within {within:.0f}s: accepted are 30s to 30m, for example --within 5m")
+    if (said := _have(config, "drill", {"within": within, "yes": args.yes}, _actor(args), _ANSWER_SECONDS)) is None:
+        print("the daemon has not answered yet; its log says whether a drill has begun", file=sys.stderr)
+        return 1
+    print(said)
+    return 1 if said.startswith("refused") else 0
+
+
+def _have(config: Config, kind: str, data: dict[str, object], by: str, seconds: float) -> str | None:
+    """Ask the live daemon, and wait for its answer; None when none came in time."""
     store = app.open_store(config)
     try:
         store.check()
         with store.write() as books:
-            number = books.desk.ask("reload", {"now": args.now}, _actor(args), SystemClock().now())
-        until, pause = host_monotonic() + _RELOAD_SECONDS, threading.Event()
+            number = books.desk.ask(kind, data, by, SystemClock().now())
+        until, pause = host_monotonic() + seconds, threading.Event()
         while host_monotonic() < until:
             with store.read() as books:
                 asked = books.desk.request(number)
             if asked is not None and asked.answer is not None:
-                print(asked.answer)
-                return 1 if asked.answer.startswith("refused") else 0
+                return asked.answer
             pause.wait(0.1)
     finally:
         store.close()
-    print("the daemon has not answered yet; `runbook status` says which configuration is in force", file=sys.stderr)
-    return 1
+    return None
 
 
 def _leave() -> None:

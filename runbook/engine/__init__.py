@@ -13,14 +13,14 @@ loop       the turn: record, renew, plan, claim, run, settle
 from runbook.engine.beacon import Beacon
 from runbook.engine.courier import Courier
 from runbook.engine.loop import Engine
-from runbook.engine.parts import Alarm, BotNews, CalendarNews, ConfigNews, FeedNews, FeedTotals, Parts
+from runbook.engine.parts import Alarm, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Parts
 
 __all__ = [
     "Alarm",
     "Beacon",
     "BotNews",
     "CalendarNews",
-    "ConfigNews",
+    "CauseNews",
     "Courier",
     "Engine",
     "FeedNews",

@@ -16,7 +16,7 @@ from runbook.budget import Budget
 from runbook.clock import host_monotonic
 from runbook.engine import takeover
 from runbook.engine.alerting import Alerting
-from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, ConfigNews, FeedNews, FeedTotals, Keeper, Parts
+from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
 from runbook.errors import JobFailed, RunbookError, StoreError
@@ -48,7 +48,7 @@ class _Running:
     since: float  # host seconds
 
 
-_Item = _Done | FeedNews | FeedTotals | BotNews | ConfigNews | CalendarNews
+_Item = _Done | FeedNews | FeedTotals | BotNews | CauseNews | CalendarNews
 
 
 class Engine:
@@ -133,7 +133,7 @@ class Engine:
         """Turn soon. Never raises, never blocks: this is all that an alarm clock is given."""
         self._wake.set()
 
-    def post(self, news: FeedNews | FeedTotals | BotNews | ConfigNews | CalendarNews) -> None:
+    def post(self, news: FeedNews | FeedTotals | BotNews | CauseNews | CalendarNews) -> None:
         """Hand over news of the feed, the bot, the configuration or the calendar; recorded in the order given."""
         self._inbox.put(news)
         self._wake.set()
@@ -217,7 +217,7 @@ class Engine:
             case FeedTotals(session, at, data):
                 with self._p.store.write() as books:
                     books.feed.sample(session, at, data)
-            case BotNews(session, cause) | ConfigNews(session, cause):
+            case BotNews(session, cause) | CauseNews(session, cause):
                 with self._p.store.write() as books:
                     self._alerting.decide(books, [cause], cause.at, session)
                 self._p.teller.nudge()

@@ -70,11 +70,11 @@ class BotNews:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigNews:
-    """What came of an attempt to put a configuration in force."""
+class CauseNews:
+    """What means something for the alerts and leaves no row of its own: a configuration that is refused, a drill."""
 
     session: date
-    cause: ConfigDoubt
+    cause: ConfigDoubt | FeedMoved
 
 
 @dataclass(frozen=True, slots=True)
