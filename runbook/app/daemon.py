@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runbook.almanac import Almanac, Why, quieted
-from runbook.app import doors, site
+from runbook.app import doors, phone, site, upkeep
 from runbook.app.drilling import Driller
 from runbook.app.reloading import Reloader
 from runbook.budget import Budget
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from runbook.desk import TheDesk
     from runbook.engine import BotNews, CalendarNews, CauseNews, Courier, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
+    from runbook.listener import Listener
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.report import Report
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _POSITIONS_WITHIN = 10.0  # real seconds
+_HANDED_OVER = 20.0  # real seconds until the engine before has ended: a turn may wait for a busy ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Hooks:
     on_sent: Callable[[Row], None] = lambda _row: None
     on_config: Callable[[Config], None] = lambda _config: None  # before a reload uses it: it may hold new secrets
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
+    make_bot: phone.MakeBot = phone.bot_of
     log: Path | None = None  # the file this process logs to, so that others can name it
 
 
@@ -93,6 +96,7 @@ class Daemon:
         self.teller: Teller
         self.desk: TheDesk
         self.vigil: Vigil
+        self._listeners: list[Listener] = []
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -118,6 +122,8 @@ class Daemon:
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
+                for listener in self._listeners:
+                    listener.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
                 self.systemd.ready("started")
@@ -129,6 +135,7 @@ class Daemon:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         self.systemd.stopping()
         parts: list[tuple[str, Callable[[], object]]] = [
+            *(("phone", listener.stop) for listener in self._listeners),
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
@@ -198,6 +205,7 @@ class Daemon:
                 clock, self._gateway, self.monitor, lambda: doors.stream(config, clock), settings.symbols, settings.mode,
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
+                back_up=lambda day: upkeep.back_up(self._config, self.store, day),
             )
         )  # fmt: skip
         self._compose_engine()
@@ -211,7 +219,12 @@ class Daemon:
 
         config, clock = self._config, self.clock
         channels = tuple(config.secrets.channels)
-        self.teller = Teller(self.store, doors.notifier(config), channels, clock, self._hooks.on_sent)
+        deeds = phone.deeds()
+        notifier = doors.notifier(config, phone.buttons(self.store, deeds), self._hooks.make_bot)
+        self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
+        self._listeners = phone.listeners(
+            config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge, self._hooks.make_bot
+        )
         switch = doors.switch(config)
         self.courier = Courier(self.store, switch, clock) if switch is not None else None
         beacon = Beacon(
@@ -321,7 +334,11 @@ class Daemon:
                 self._held = None
 
     def _stop_engine(self) -> None:
+        for listener in self._listeners:
+            listener.stop()
         self.engine.stop()
+        if not self.engine.finished.wait(_HANDED_OVER):  # two that turn on one ledger would be worse than none
+            raise EngineGone("the engine does not come to an end")
         if self.courier is not None:
             self.courier.stop()
 
@@ -332,6 +349,8 @@ class Daemon:
         if self.courier is not None:
             self.courier.start()
         self.engine.start(holder_is_dead=True, handed_over=True)
+        for listener in self._listeners:
+            listener.start()
 
     # -- what parts ask of each other ------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runbook.config.form import as_channel
-from runbook.fault import Document, Fault
+from runbook.fault import Document, Fault, dotted
 from runbook.fault import Path as Key
 
 
@@ -19,7 +19,7 @@ from runbook.fault import Path as Key
 class Secrets:
     """What must never be shown. `missing` lists what the file asks for and the environment does not hold.
 
-    `given` is what the environment put into the `with:` of jobs: nobody here knows what a step needs a token for.
+    `channels` holds for each its URL, or its bot's token. `given` is what the environment put into the `with:` of jobs: nobody here knows what a step needs a token for.
     """
 
     api_key: str | None
@@ -109,6 +109,10 @@ def gather(data: Mapping[str, Any], expander: Expander, where: Document, site: P
     hidden += [("watch", name, watch[name]) for name in ("ping", "milestones") if name in watch]
     for part, name, given in hidden:
         channel = mapping(as_channel(given))
+        if part == "notify" and "telegram" in channel:
+            if token := _bot(name, mapping(channel["telegram"]), where, site, literal, faults, missing, unset):
+                channels[name] = token
+            continue
         url, url_file = _text_of(channel, "url"), _text_of(channel, "url_file")
         place: Key = (part, name)
         if url:
@@ -145,6 +149,39 @@ def _pingable(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is none, half an IPv6 address
         return False
+
+
+_TOKEN = re.compile(r"[1-9][0-9]{5,19}:[A-Za-z0-9_-]{30,}", re.ASCII)
+
+
+def _bot(
+    name: str,
+    given: Mapping[str, Any],
+    where: Document,
+    site: Path,
+    literal: list[Key],
+    faults: list[Fault],
+    missing: list[Fault],
+    unset: set[str],
+) -> str | None:
+    """The token of a telegram channel; None, and a fault, where there is none to use."""
+    path: Key = ("notify", name, "telegram")
+    token, file = _text_of(given, "token"), _text_of(given, "token_file")
+    if token is not None:
+        literal.append((*path, "token"))
+    if file is not None:
+        token = _secret_file(file, (*path, "token_file"), where, site, faults, missing)
+    if given.get("chat") is None:
+        accepted = "the number that `runbook notify setup telegram` prints"
+        missing.append(where.fault((*path, "chat"), "missing: no chat to send to yet", accepted, "chat: 123456789"))
+    if token is None or dotted((*path, "token")) in unset:
+        return None
+    if not _TOKEN.fullmatch(token):
+        accepted, example = "a bot's token, as @BotFather gives it", "123456789:AA..."
+        here = (*path, "token" if file is None else "token_file")
+        faults.append(where.fault(here, "a value that is not shown is no bot's token", accepted, example))
+        return None
+    return token
 
 
 def _text_of(data: Mapping[str, Any], name: str) -> str | None:

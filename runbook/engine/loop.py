@@ -19,7 +19,7 @@ from runbook.engine.alerting import Alerting
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
-from runbook.errors import JobFailed, RunbookError, StoreError
+from runbook.errors import JobFailed, LeaseLost, RunbookError, StoreError
 from runbook.job import Context, JobSpec, Key, Verdict
 from runbook.run import Attempt, Run, State
 
@@ -101,6 +101,7 @@ class Engine:
                 self._watch.knows(books, now)
             if handed_over:  # whoever reads the lease finds no gap
                 books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state())
+        self._p.store.epoch = self._epoch
         self._planner.planned(now)
         self._renewed = now
         self._p.teller.start()
@@ -123,7 +124,7 @@ class Engine:
             with self._p.store.write() as books:
                 for held in self._running.values():
                     reason = "runbook was stopped while this ran"
-                    if books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason)):
+                    if books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason), self._epoch):
                         takeover.again(books, self._jobs, held.attempt.occurrence, now)  # else whoever took over has it
                 books.desk.release(self._p.holder, self._epoch, now)
         except StoreError as exc:
@@ -163,6 +164,9 @@ class Engine:
             self._wake.clear()
             try:
                 self._turn()
+            except LeaseLost as exc:
+                self._lost = str(exc)
+                log.critical("%s; this one ends", exc)
             except StoreError as exc:
                 log.error("%s; tried again with the next pulse%s", exc, f" ({exc.hint})" if exc.hint else "")
             except Exception as exc:
@@ -179,9 +183,7 @@ class Engine:
         self._record()
         for held in [h for h in self._running.values() if host_monotonic() - h.since > h.job.timeout + GRACE]:
             self._overrun(held, now)
-        self._heartbeat(now)
-        if self._lost:
-            return  # what is due belongs to whoever holds the lease now
+        self._heartbeat(now)  # raises LeaseLost: what is due then belongs to whoever holds the lease
         self._renew_calendar(now)
         self._replan(now)
         self._start_due(now)
@@ -234,6 +236,7 @@ class Engine:
             assert session is not None, key  # the command line asked the same calendar
             books.ledger.plan([(o, job.repeating) for o in agenda.occurrences(job, session)], self._p.config_hash)
             attempt = books.ledger.claim(key, actor, now, self._epoch, again=again)
+        self._p.store.epoch = self._epoch
         if attempt is None:
             raise JobFailed(f"{key} runs already or has ended", hint="--again runs it once more")
         self._p.teller.start()
@@ -373,7 +376,7 @@ class Engine:
             if done.actor != SCHEDULER and held and held.occurrence.planned > done.ended:
                 # Looked at by hand before its time: the planned run stays planned.
                 done = replace(done, again_at=held.occurrence.planned)
-            if not books.ledger.settle(done):
+            if not books.ledger.settle(done, self._epoch):
                 log.warning("%s came back after it was given up; what it returned does not count", key)
                 return
             deadline = held.occurrence.deadline if held else None
@@ -400,9 +403,7 @@ class Engine:
             return
         with self._p.store.write() as books:
             if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state()):
-                self._lost = "another process has taken the lease of this database"
-                log.critical("%s; this one ends", self._lost)
-                return
+                raise LeaseLost("another process has taken the lease of this database")
         self._renewed = now
 
     def _requests(self, now: datetime) -> None:

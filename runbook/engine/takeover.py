@@ -27,7 +27,7 @@ def tidy(
     """Rows that an earlier process left running are abandoned; what may be run again is planned once more."""
     for entry, attempt in books.ledger.running(before_epoch=epoch):
         ended = run.abandoned(attempt, now)
-        books.ledger.settle(ended)
+        books.ledger.settle(ended, epoch)
         job = jobs.get(entry.key.job)
         if not again(books, jobs, entry.occurrence, now) and job is not None and not job.repeating:
             cause = JobSettled(job.name, entry.key.slot, ended.outcome, reason=ended.reason, severity=job.severity)
