@@ -221,6 +221,10 @@ class Switch(Protocol):
         """Say `signal` ("" success, start, fail); gives "" when it was taken, else why not, without a secret."""
         ...
 
+    def close(self) -> None:
+        """Give up what is under way; from another thread than that which pings."""
+        ...
+
 
 class Notifier(Protocol):
     """Sends one message to one channel, and says what became of it; never raises for a channel's failure."""

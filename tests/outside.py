@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CHECK = "3b6d2c1e-0000-4000-8000-secretsecret"
@@ -15,7 +16,7 @@ class Server:
         self.got: list[tuple[str, str]] = []
         self.status, self.says = 200, "OK"
         self.held = threading.Event()
-        self.hangs = False
+        self.hangs = self.drips = False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -24,6 +25,13 @@ class Server:
                 outer.got.append((self.path, body))
                 if outer.hangs:
                     outer.held.wait(20)
+                    return
+                if outer.drips:
+                    with suppress(OSError):
+                        for byte in b"HTTP/1.1 200 OK\r\n" + b"X-Slow: 1\r\n" * 100:
+                            self.wfile.write(bytes([byte]))
+                            if outer.held.wait(0.05):
+                                return
                     return
                 self.send_response(outer.status)
                 if outer.status == 302:

@@ -120,6 +120,9 @@ class Outside:
             self.heard.append((check, signal, json.loads(body), run))
         return self.down
 
+    def close(self) -> None:
+        pass
+
     def counted(self, pings: int) -> bool:
         return len(self.pings()) == pings
 

@@ -6,13 +6,17 @@ library's words is passed on: they hold the path.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 import requests
 
-TIMEOUT = 10.0  # seconds for the connection, and again for each piece of the answer
+from runbook.adapters.paced import PacedAdapter, Wait, within
+from runbook.clock import host_monotonic
+
+TIMEOUT = 10.0  # seconds for a ping in all, a slow answer included
 _MOST = 200  # bytes of the answer that are looked at
 
 
@@ -22,14 +26,18 @@ class Healthchecks:
     def __init__(self, urls: Mapping[str, str], *, timeout: float = TIMEOUT) -> None:
         self._urls = dict(urls)
         self._timeout = timeout
+        self._stop = threading.Event()
         self._session = requests.Session()
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, PacedAdapter())
 
     def ping(self, check: str, signal: str, body: str, run: UUID | None = None) -> str:
         """Say `signal` ("" success, start, fail) to `check`; gives "" when it was taken, else why not. Never raises."""
         url = self._urls[check]
         where = urlsplit(url).hostname or "?"
+        wait = Wait(host_monotonic() + self._timeout, self._timeout, self._stop)
         try:
-            with self._session.post(
+            with within(wait), self._session.post(
                 _address(url, signal, run), data=body.encode(), timeout=self._timeout, stream=True, allow_redirects=False,
                 headers={"Content-Type": "application/json", "User-Agent": "runbook"},
             ) as answer:  # fmt: skip
@@ -40,9 +48,9 @@ class Healthchecks:
         except requests.exceptions.ConnectTimeout:
             return f"{where}: no connection within {self._timeout:g} s"
         except requests.exceptions.Timeout:
-            return f"{where}: no answer within {self._timeout:g} s"
+            return f"{where}: {wait.ended or f'no answer within {self._timeout:g} s'}"
         except requests.exceptions.ConnectionError:
-            return f"{where}: no connection"
+            return f"{where}: {wait.ended or 'no connection'}"
         except (requests.exceptions.RequestException, ValueError, OSError) as exc:
             return f"{where}: {type(exc).__name__}"
         if "not found" in said.lower():  # some servers answer 200 for an address they do not know
@@ -50,6 +58,8 @@ class Healthchecks:
         return "" if status == 200 else f"{where} answered {status}"
 
     def close(self) -> None:
+        """Give up what is under way, within a quarter of a second."""
+        self._stop.set()
         self._session.close()
 
 

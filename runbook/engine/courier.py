@@ -48,8 +48,9 @@ class Courier:
         """Stop soon; what is owed stays in the ledger."""
         self._stop.set()
         self._nudge.set()
+        self._switch.close()
         if self._thread.is_alive():
-            self._thread.join(timeout=0.5)  # a hanging ping holds nothing that we need
+            self._thread.join(timeout=1.0)
 
     def ping(self, body: str) -> None:
         """Send this soon, unless a newer one comes before. Never blocks."""
