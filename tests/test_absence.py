@@ -91,6 +91,12 @@ def test_it_is_said_once_that_it_is_back_and_only_to_who_was_told():
     assert look(back, look(away, None, at("10:02")).incident, at("10:20")).message is None
 
 
+def test_a_daemon_that_came_back_and_was_stopped_again_is_not_called_back():
+    told = look(Seen(lease(at("06:00")), calendar=calendar()), None, at("06:02")).sent
+    stopped = Seen(lease(at("06:30"), given_back=True), calendar=calendar())
+    assert look(stopped, told, at("06:30:20")).message is None
+
+
 def test_a_ledger_that_cannot_be_read_is_told_when_it_stays_so():
     seen = Seen(None, fault="runbook.db: disk I/O error")
     first = look(seen, None, at("10:00"))

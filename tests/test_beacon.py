@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 
 from runbook.adapters.systemd import Systemd
+from runbook.alert import Severity
 from runbook.engine import Beacon, Courier
 from runbook.engine.courier import MILESTONES, PING
 from runbook.errors import JobFailed
@@ -252,6 +253,24 @@ def test_a_step_that_is_not_critical_does_not_decide(lit):
     desk.world.steps.does["mine"] = fail
     desk.go("08:15", "08:30", "08:45", "09:05")
     assert [signal for signal, _ in outside.marks()] == ["start", ""]
+
+
+def test_a_critical_step_of_the_afternoon_does_not_hold_up_the_morning(lit):
+    outside = Outside()
+    desk = lit(outside, verify(), job("mine", "open+4h", severity=Severity.CRITICAL))
+    desk.go("08:15", "08:30", "09:05")
+    assert [signal for signal, _ in outside.marks()] == ["start", ""]
+
+
+def test_a_look_by_hand_before_its_time_is_not_the_last_look(lit):
+    outside = Outside()
+    desk = lit(outside, verify())
+    desk.go("08:15", "08:40")
+    assert desk.world.ask("verify_broker", "open-10m").startswith("started")
+    desk.go("08:45", "09:04")
+    assert [signal for signal, _ in outside.marks()] == ["start"]
+    desk.go("09:05")
+    assert outside.marks()[1:] == [("", "ready at 09:05")]
 
 
 def test_a_day_without_a_critical_step_is_never_called_ready(lit):

@@ -51,9 +51,7 @@ class Drill:
                 f"the feed is {seen.mode}", hint="a drill begins when ticks flow: what is wrong comes first"
             )
         self._real = parts.post
-        self._p = replace(
-            parts, post=self._post, publish=lambda _: None, publish_status=lambda _: None, listened=lambda: False
-        )
+        self._p = replace(parts, post=self._post)
         self._view = view
         self._seconds = seconds
         self._acknowledged = acknowledged
