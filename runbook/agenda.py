@@ -75,7 +75,8 @@ def judge(
     down: tuple[datetime, datetime] | None = None,
     unknown: Mapping[date, str] = MappingProxyType({}),
 ) -> list[Decision]:
-    """What becomes of each due row. `siblings` are all rows of the (session, job) pairs that the due rows mention.
+    """What becomes of each due row. `siblings` are the rows of the (session, job) pairs that the due rows mention: all of them,
+    or of the row's own job, where that repeats, at least what runs.
 
     `unknown` are the days of which the calendar does not know whether they are sessions, each with why: what acts is held.
     """

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from runbook import agenda
+from runbook.day import Tally
 from runbook.job import IfLate, JobSpec, Occurrence, OnAbandoned
 from runbook.run import Entry, State
 from runbook.session import Day, Session
@@ -53,8 +54,9 @@ def explain(
     now: datetime,
     zone: ZoneInfo,
     assumed: Session | None = None,
+    rolled: Sequence[Tally] = (),
 ) -> Explained:
-    """`held` are all rows of the day in the ledger; none of a day that is not planned yet.
+    """`held` are all rows of the day in the ledger; none of a day that is not planned yet. `rolled` is what is only counted.
 
     `assumed` is the session by whose hours a day is looked at that the calendar does not know.
     """
@@ -64,7 +66,8 @@ def explain(
     latest = describe(job.latest_start, session) if job.latest_start else None
     deadline = describe(job.deadline, session) if job.deadline else None
     unknown = {} if day.session else {day.date: day.reason}
-    slots = _slots(job, session, jobs, held, now, zone, unknown)
+    well = sum(tally.count for tally in rolled if tally.job == job.name)
+    slots = _slots(job, session, jobs, held, well, now, zone, unknown)
     return Explained(job, exchange, day, tuple(slots), latest, deadline, tuple(_rules(job)))
 
 
@@ -73,6 +76,7 @@ def _slots(
     session: Session,
     jobs: Mapping[str, JobSpec],
     held: Sequence[Entry],
+    well: int,
     now: datetime,
     zone: ZoneInfo,
     unknown: Mapping[date, str],
@@ -93,7 +97,7 @@ def _slots(
         return []
     trigger = job.trigger
     text = f"every {format_duration(trigger.every)} from {describe(trigger.start, session)} until {describe(trigger.until, session)}"
-    states: dict[str, int] = {}
+    states: dict[str, int] = {str(State.SUCCEEDED): well} if well else {}
     for o in rows:
         if entry := entries.get(o.key):
             states[str(entry.state)] = states.get(str(entry.state), 0) + 1

@@ -13,6 +13,7 @@ import pytest
 from runbook import app
 from runbook.adapters.files import parse_yaml
 from runbook.alert import Severity
+from runbook.app.upkeep import backup_folder
 from runbook.config import Config, defaults, derived_stream, environment, mask_url, parse
 from runbook.errors import ConfigError, FileFaults
 from runbook.fault import Fault
@@ -77,6 +78,14 @@ def test_a_working_file_for_one_desk_is_at_most_fifteen_lines(site):
     assert config.secrets.missing == ()
     assert config.secrets.api_key == ENV["OPENALGO_API_KEY"]
     assert config.secrets.channels == {"phone": ENV["PHONE"]}
+
+
+def test_the_copies_lie_beside_the_database_unless_said_otherwise(site, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/trader")
+    assert backup_folder(read(MINIMAL, site)) == (site / "backups").resolve()
+    assert backup_folder(read(MINIMAL + "backup: {folder: ../copies}\n", site)) == (site.parent / "copies").resolve()
+    assert backup_folder(read(MINIMAL + "backup: {folder: ~/copies}\n", site)) == Path("/home/trader/copies")
+    assert backup_folder(read(MINIMAL + "backup: {folder: /srv/copies}\n", site)) == Path("/srv/copies")
 
 
 def test_the_shipped_jobs_are_there_without_a_word_about_them(site):
@@ -315,6 +324,13 @@ def test_the_faults_stand_in_the_order_of_the_file(site):
         (jobs("just text"), "jobs[5]", "'just text'", ""),
         ("jobs: {name: x}\n", "jobs", "(a mapping)", "tuple"),
         ("database: sqlite:///\n", "database", "no file of SQLite", "a path"),
+        ("database: postgresql+psycopg://desk/runbook\n", "database", "no file of SQLite", "sqlite:///"),
+        ("backup: {keep: 0}\n", "backup.keep", "found 0 (a number)", "1 to 1000 daily copies"),
+        ("backup: {folder: ''}\n", "backup.folder", "'' is no folder", "relative to the database or absolute"),
+        ("backup: {folder: 7}\n", "backup.folder", "7 is no folder", "relative to the database or absolute"),
+        ("backup: {every: 1h}\n", "backup.every", "unknown key 'every'", ""),
+        ("retention: {repeats_sessions: 9}\n", "retention.repeats_sessions", "found 9 (a number)", "10 to 5000 sessions"),
+        ("retention: {repeat_sessions: 30}\n", "retention.repeat_sessions", "unknown key", "did you mean repeats_sessions? "),
     ],
 )  # fmt: skip
 def test_each_fault_says_what_was_found_and_what_is_accepted(addition, path, found, accepted, site):

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from runbook.desk import TheDesk
     from runbook.engine import BotNews, CalendarNews, CauseNews, Courier, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
-    from runbook.listener import Listener
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.report import Report
@@ -62,7 +61,6 @@ class Hooks:
     on_sent: Callable[[Row], None] = lambda _row: None
     on_config: Callable[[Config], None] = lambda _config: None  # before a reload uses it: it may hold new secrets
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
-    make_bot: phone.MakeBot = phone.bot_of
     log: Path | None = None  # the file this process logs to, so that others can name it
 
 
@@ -96,7 +94,7 @@ class Daemon:
         self.teller: Teller
         self.desk: TheDesk
         self.vigil: Vigil
-        self._listeners: list[Listener] = []
+        self.phones: phone.Phones
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -122,8 +120,7 @@ class Daemon:
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
-                for listener in self._listeners:
-                    listener.start()
+                self.phones.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
                 self.systemd.ready("started")
@@ -135,7 +132,7 @@ class Daemon:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         self.systemd.stopping()
         parts: list[tuple[str, Callable[[], object]]] = [
-            *(("phone", listener.stop) for listener in self._listeners),
+            ("phone", self.phones.stop),
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
@@ -220,11 +217,9 @@ class Daemon:
         config, clock = self._config, self.clock
         channels = tuple(config.secrets.channels)
         deeds = phone.deeds()
-        notifier = doors.notifier(config, phone.buttons(self.store, deeds), self._hooks.make_bot)
+        notifier = doors.notifier(config, phone.buttons(self.store, deeds))
         self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
-        self._listeners = phone.listeners(
-            config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge, self._hooks.make_bot
-        )
+        self.phones = phone.phones(config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge)
         switch = doors.switch(config)
         self.courier = Courier(self.store, switch, clock) if switch is not None else None
         beacon = Beacon(
@@ -334,8 +329,7 @@ class Daemon:
                 self._held = None
 
     def _stop_engine(self) -> None:
-        for listener in self._listeners:
-            listener.stop()
+        self.phones.stop()
         self.engine.stop()
         if not self.engine.finished.wait(_HANDED_OVER):  # two that turn on one ledger would be worse than none
             raise EngineGone("the engine does not come to an end")
@@ -349,8 +343,7 @@ class Daemon:
         if self.courier is not None:
             self.courier.start()
         self.engine.start(holder_is_dead=True, handed_over=True)
-        for listener in self._listeners:
-            listener.start()
+        self.phones.start()
 
     # -- what parts ask of each other ------------------------------------------------------------------------------
 

@@ -119,9 +119,7 @@ def switch(config: Config) -> Switch | None:
     return Healthchecks(config.secrets.pings) if config.secrets.pings else None
 
 
-def notifier(
-    config: Config, offer: Callable[[Sequence[str]], Keyboard] = lambda _about: (), make: phone.MakeBot = phone.bot_of
-) -> Notifier:
+def notifier(config: Config, offer: Callable[[Sequence[str]], Keyboard] = lambda _about: ()) -> Notifier:
     """Every channel of the site; `offer` gives the buttons under a message, for the channels that can have some."""
     from runbook.adapters.notify import ByChannel, ChildNotifier
     from runbook.adapters.telegram import TelegramNotifier
@@ -130,7 +128,7 @@ def notifier(
     for name, token in phone.bots(config).items():
         spec = config.settings.notify[name].telegram
         if spec is not None and spec.chat is not None:
-            own[name] = TelegramNotifier(make(token), spec.chat, offer)
+            own[name] = TelegramNotifier(phone.bot_of(token), spec.chat, offer)
     rest = ChildNotifier({name: url for name, url in config.secrets.channels.items() if name not in own})
     return ByChannel(own, rest) if own else rest
 

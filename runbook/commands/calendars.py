@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runbook.adapters.overlay import Overlay
     from runbook.adapters.store import Store
     from runbook.crosscheck import Crosscheck
+    from runbook.day import Tally
     from runbook.run import Entry
     from runbook.timetable import Library
 
@@ -308,9 +309,9 @@ def explain(args: argparse.Namespace) -> int:
     wanted = args.date or now.date()
     calendar = table(config, exchange, now, min(wanted, now.date()), max(wanted, now.date() + timedelta(days=1)))
     day = calendar.day(args.date or calendar.today(now))
+    held, rolled = _kept(config, day.date)
     told = told_of(
-        job, day, {j.name: j for j in config.jobs}, _entries(config, day.date), exchange, now, calendar.zone,
-        calendar.assumed(day.date),
+        job, day, {j.name: j for j in config.jobs}, held, exchange, now, calendar.zone, calendar.assumed(day.date), rolled
     )  # fmt: skip
     print(
         json.dumps(explained_json(told, calendar.zone), indent=1)
@@ -323,9 +324,10 @@ def explain(args: argparse.Namespace) -> int:
     return 0
 
 
-def _entries(config: Config, day: date) -> Sequence[Entry]:
+def _kept(config: Config, day: date) -> tuple[Sequence[Entry], Sequence[Tally]]:
+    """The rows of the day, and what of it is only counted any more."""
     with ledger(config) as store:
         if store is None:
-            return ()
+            return (), ()
         with store.read() as books:
-            return books.ledger.session(day, repeats=False)
+            return books.ledger.session(day, repeats=False), books.repeats.tallies(day)

@@ -120,7 +120,8 @@ class Engine:
         for held in self._running.values():
             held.budget.stop.set()
         try:
-            self._record()  # the feed's last words came while we stopped
+            while self._record():  # the feed's last words came while we stopped
+                pass
             with self._p.store.write() as books:
                 for held in self._running.values():
                     reason = "runbook was stopped while this ran"
@@ -180,13 +181,15 @@ class Engine:
 
     def _turn(self) -> None:
         now = self._p.clock.now()
-        self._record()
+        self._start_due(now)  # first: what else there is to do can wait for it, and its claim asks for the lease itself
+        if self._record():
+            self._start_due(now)  # what stood behind it
         for held in [h for h in self._running.values() if host_monotonic() - h.since > h.job.timeout + GRACE]:
             self._overrun(held, now)
         self._heartbeat(now)  # raises LeaseLost: what is due then belongs to whoever holds the lease
         self._renew_calendar(now)
-        self._replan(now)
-        self._start_due(now)
+        if self._replan(now):
+            self._start_due(now)
         self._requests(now)
         for keeper in self._keepers:
             if keeper.due(self._p.store, now):
@@ -198,13 +201,19 @@ class Engine:
             self._p.alarm.at(upcoming)
             self._armed = upcoming
 
-    def _record(self) -> None:
-        """Write down what came in, in its order; what a busy database refuses is the first to be tried again."""
+    def _record(self) -> bool:
+        """Write down what came in, in its order; what a busy database refuses is the first to be tried again. True: some."""
+        took = False
         while self._backlog or not self._inbox.empty():
             if not self._backlog:
                 self._backlog.append(self._inbox.get())
             self._take(self._backlog[0])
             self._backlog.popleft()
+            took = True
+            if self._armed is not None and self._p.clock.now() >= self._armed:
+                self._wake.set()  # a hundred that end at once must not keep waiting what is due meanwhile
+                break
+        return took
 
     def _take(self, item: _Item) -> None:
         match item:
@@ -290,14 +299,15 @@ class Engine:
         self._renewing = False
         self._p.teller.nudge()
 
-    def _replan(self, now: datetime) -> None:
+    def _replan(self, now: datetime) -> bool:
         if not self._planner.stale(now):
-            return
+            return False
         with self._p.store.write() as books:
             if news := self._planner.plan(books, now):
                 self._alerting.notice(books, news, now, self._day(now))
         self._planner.planned(now)
         self._p.teller.nudge()
+        return True
 
     def _day(self, now: datetime) -> date:
         return self._planner.calendar.today(now)
@@ -305,19 +315,20 @@ class Engine:
     # -- claim and run ----------------------------------------------------------------------------------------------
 
     def _start_due(self, now: datetime) -> None:
-        with self._p.store.read() as books:
-            if not any(not isinstance(d, agenda.Wait) for d in self._planner.judge(books, now, self._down)):
-                return
-        begun: list[tuple[JobSpec, Attempt]] = []
+        if self._armed is None or now < self._armed:  # else something is due, and to ask twice would make it late
+            with self._p.store.read() as books:
+                if not any(not isinstance(d, agenda.Wait) for d in self._planner.judge(books, now, self._down)):
+                    return
+        begun: list[Attempt] = []
+        ended = False
         with self._p.store.write() as books:
+            free: dict[str, Key] = {}  # one row of a job at a time
             for decision in self._planner.judge(books, now, self._down):
                 match decision:
-                    case agenda.Start(key) if key.job not in {k.job for k in self._running} | {
-                        a.occurrence.key.job for _, a in begun
-                    }:
-                        if attempt := books.ledger.claim(key, SCHEDULER, now, self._epoch):
-                            begun.append((self._jobs[key.job], attempt))
+                    case agenda.Start(key) if key.job not in {k.job for k in self._running}:
+                        free.setdefault(key.job, key)
                     case agenda.End(key, state, reason):
+                        ended = True
                         books.ledger.end([key], state, reason)
                         job = self._jobs.get(key.job)
                         if job is not None and (state is State.MISSED or (job.retries and state in _FAILED)):
@@ -327,9 +338,12 @@ class Engine:
                             self._alerting.decide(books, [cause], now, key.session, job.to)
                     case _:
                         pass
-        self._p.teller.nudge()
-        for job, attempt in begun:
-            self._begin(job, attempt)
+            if free:
+                begun = books.ledger.claim_all(list(free.values()), SCHEDULER, now, self._epoch)
+        for attempt in begun:
+            self._begin(self._jobs[attempt.occurrence.key.job], attempt)
+        if ended:
+            self._p.teller.nudge()
 
     def _begin(self, job: JobSpec, attempt: Attempt) -> None:
         key = attempt.occurrence.key

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.fence import standing
 from runbook.adapters.store.schema import attempt, occurrence
 from runbook.job import Key, Occurrence, Verdict
 from runbook.run import Attempt, Entry, Moved, Run, State, Try
+
+_NAMES = tuple_(occurrence.c.session, occurrence.c.job, occurrence.c.slot)
+_AT_ONCE = 200  # rows named in one statement: three values each, far below what any database takes
 
 
 class Ledger:
@@ -96,19 +99,40 @@ class Ledger:
 
     def claim(self, key: Key, actor: str, now: datetime, epoch: int, *, again: bool = False) -> Attempt | None:
         """Take an occurrence to run it; None when it is not there to be taken, or `epoch` is over. Whoever changes the row runs it."""
+        return next(iter(self.claim_all([key], actor, now, epoch, again=again)), None)
+
+    def claim_all(
+        self, keys: Sequence[Key], actor: str, now: datetime, epoch: int, *, again: bool = False
+    ) -> list[Attempt]:
+        """Take all of `keys` that are there to be taken, in their order: what is due at one instant is claimed as one."""
         takeable = occurrence.c.state != State.RUNNING if again else occurrence.c.state == State.PLANNED
-        where = and_(_is(key), takeable, standing(epoch))
-        taken = self._c.execute(update(occurrence).where(where).values(state=State.RUNNING, epoch=epoch))
-        if taken.rowcount != 1:
-            return None
-        n = 1 + self._c.execute(select(func.coalesce(func.max(attempt.c.n), 0)).where(_of(key))).scalar_one()
+        taken: dict[Key, Occurrence] = {}
+        for part in range(0, len(keys), _AT_ONCE):
+            some = [(key.session, key.job, key.slot) for key in keys[part : part + _AT_ONCE]]
+            where = and_(_NAMES.in_(some), takeable, standing(epoch))
+            changed = update(occurrence).where(where).values(state=State.RUNNING, epoch=epoch).returning(occurrence)
+            taken |= {_key(row): _entry(row, ()).occurrence for row in self._c.execute(changed)}
+        if not taken:
+            return []
+        rows = [(key.session, key.job, key.slot) for key in taken]
+        before: dict[Key, int] = {}
+        for part in range(0, len(rows), _AT_ONCE):
+            these = tuple_(attempt.c.session, attempt.c.job, attempt.c.slot).in_(rows[part : part + _AT_ONCE])
+            counted = select(attempt.c.session, attempt.c.job, attempt.c.slot, func.max(attempt.c.n).label("n"))
+            grouped = counted.where(these).group_by(attempt.c.session, attempt.c.job, attempt.c.slot)
+            before |= {Key(row.session, row.job, row.slot): row.n for row in self._c.execute(grouped)}
+        made = [Attempt(taken[key], before.get(key, 0) + 1, actor, now) for key in keys if key in taken]
         self._c.execute(
-            attempt.insert().values(
-                session=key.session, job=key.job, slot=key.slot, n=n, actor=actor, started_at=now, epoch=epoch
-            )
-        )
-        row = self._c.execute(select(occurrence).where(_is(key))).one()
-        return Attempt(_entry(row, ()).occurrence, n, actor, now)
+            attempt.insert(),
+            [
+                {
+                    "session": a.occurrence.key.session, "job": a.occurrence.key.job, "slot": a.occurrence.key.slot,
+                    "n": a.n, "actor": actor, "started_at": now, "epoch": epoch,
+                }
+                for a in made
+            ],
+        )  # fmt: skip
+        return made
 
     def settle(self, run: Run, epoch: int | None = None) -> bool:
         """Write down how an attempt ended; False when it had been settled before (it overran, and came back late).
@@ -120,7 +144,7 @@ class Ledger:
             .where(_of(run.key), attempt.c.n == run.n, attempt.c.ended_at.is_(None), standing(epoch))
             .values(
                 ended_at=run.ended, outcome=run.outcome, verdict=run.verdict, reason=run.reason, hint=run.hint,
-                facts=dict(run.facts), error_class=run.error_class,
+                facts=dict(run.facts), error_class=run.error_class and run.error_class[:80],
             )
         )  # fmt: skip
         if done.rowcount != 1:
@@ -171,8 +195,17 @@ class Ledger:
         return [_entry(r, tries.get(_key(r), ())) for r in rows]
 
     def states(self, day: date) -> list[Entry]:
-        """All occurrences of a session without their attempts: enough to decide what may start."""
+        """All occurrences of a session without their attempts."""
         return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(occurrence.c.session == day))]
+
+    def beside(self, day: date, whole: Iterable[str], running: Iterable[str]) -> list[Entry]:
+        """All rows of the jobs `whole`, and those of `running` that run now: enough to decide what may start.
+
+        A day has hundreds of rows of a check that repeats, and a due step must not wait until they are all read.
+        """
+        runs = and_(occurrence.c.job.in_(sorted(running)), occurrence.c.state == State.RUNNING)
+        where = and_(occurrence.c.session == day, or_(occurrence.c.job.in_(sorted(whole)), runs))
+        return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(where))]
 
     def sessions(self, newest: int, until: date | None = None) -> list[date]:
         """The dates of the newest sessions in the ledger, newest first; none after `until`."""
