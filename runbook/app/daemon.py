@@ -78,7 +78,7 @@ class Daemon:
         self.lock = DatabaseLock(config.database_path)
         self.store = site.open_store(config)
         self.almanac = site.almanac(config, self.store)
-        self._steps = {job.name: load(job.run, config.site) for job in config.jobs}
+        self._steps = {job.name: load(job.run, config.site) for job in config.jobs if job.asks is None}
         self._gateway: OpenAlgo | None = None
         self._relay: Relay | None = None
         self._calendar_news: CalendarNews | None = None
@@ -202,7 +202,7 @@ class Daemon:
                 clock, self._gateway, self.monitor, lambda: doors.stream(config, clock), settings.symbols, settings.mode,
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
-                back_up=lambda day: upkeep.back_up(self._config, self.store, day),
+                back_up=lambda day: upkeep.back_up(self._config, self.store, day), held_back=self._held_back,
             )
         )  # fmt: skip
         self._compose_engine()
@@ -230,7 +230,8 @@ class Daemon:
                 clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
                 Voice(channels, self.almanac.calendar().zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
-                self._state, self.desk.positions, config.settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh, self.asked, (beacon,),
+                self._state, self.desk.positions, config.settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
+                asked=self.asked, keepers=(beacon,), asks=config.asks,
             )
         )  # fmt: skip
 
@@ -419,6 +420,13 @@ class Daemon:
             draft.write_text(text, encoding="utf-8")
             draft.replace(target)  # a reader sees the old report or the new one, never half of one
         return f"reports/{report.date}.md"
+
+    def _held_back(self) -> list[str]:
+        from runbook.report.asked import pause_words
+
+        now, zone = self.clock.now(), self.almanac.calendar().zone
+        with self.store.read() as books:
+            return [pause_words(pause, zone, now) for pause in books.pauses.held(now)]
 
     def _open_alerts(self) -> list[str]:
         with self.store.read() as books:

@@ -17,6 +17,7 @@ from runbook.clock import SystemClock
 from runbook.config import Config
 from runbook.errors import CalendarError, ConfigError, StoreError, UsageError
 from runbook.fault import nearest
+from runbook.pause import Pause, pause_of
 from runbook.session import Day, SessionCalendar
 
 if TYPE_CHECKING:
@@ -309,9 +310,11 @@ def explain(args: argparse.Namespace) -> int:
     wanted = args.date or now.date()
     calendar = table(config, exchange, now, min(wanted, now.date()), max(wanted, now.date() + timedelta(days=1)))
     day = calendar.day(args.date or calendar.today(now))
-    held, rolled = _kept(config, day.date)
+    held, rolled, pauses = _kept(config, day.date, now)
+    pause = pause_of(pauses, job.name, now)
     told = told_of(
-        job, day, {j.name: j for j in config.jobs}, held, exchange, now, calendar.zone, calendar.assumed(day.date), rolled
+        job, day, {j.name: j for j in config.jobs}, held, exchange, now, calendar.zone, calendar.assumed(day.date), rolled,
+        {job.name: pause.words(calendar.zone, now)} if pause is not None else {},
     )  # fmt: skip
     print(
         json.dumps(explained_json(told, calendar.zone), indent=1)
@@ -324,10 +327,10 @@ def explain(args: argparse.Namespace) -> int:
     return 0
 
 
-def _kept(config: Config, day: date) -> tuple[Sequence[Entry], Sequence[Tally]]:
-    """The rows of the day, and what of it is only counted any more."""
+def _kept(config: Config, day: date, now: datetime) -> tuple[Sequence[Entry], Sequence[Tally], Sequence[Pause]]:
+    """The rows of the day, what of it is only counted any more, and what is held back now."""
     with ledger(config) as store:
         if store is None:
-            return (), ()
+            return (), (), ()
         with store.read() as books:
-            return books.ledger.session(day, repeats=False), books.repeats.tallies(day)
+            return books.ledger.session(day, repeats=False), books.repeats.tallies(day), books.pauses.held(now)

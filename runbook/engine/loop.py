@@ -16,6 +16,7 @@ from runbook.budget import Budget
 from runbook.clock import host_monotonic
 from runbook.engine import takeover
 from runbook.engine.alerting import Alerting
+from runbook.engine.asking import Asking
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
@@ -72,7 +73,9 @@ class Engine:
         self._planner = Planner(parts)
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
-        self._keepers: tuple[Keeper, ...] = (self._watch, *parts.keepers)
+        asking = Asking(self._planner, self._alerting, self._jobs, parts.asks)
+        # the watch's reminder names what was asked; what was handed in is minded last
+        self._keepers: tuple[Keeper, ...] = (asking, self._watch, *parts.keepers)
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 
@@ -433,6 +436,8 @@ class Engine:
                 attempt = None
                 if job is None or held is None:
                     answer = f"there is no {key}"
+                elif job.asks is not None:
+                    answer = f"{key} is done by a person: `runbook asks`"
                 elif key in self._running or held.state is State.RUNNING:
                     answer = f"{key} is running already"
                 elif attempt := books.ledger.claim(key, one.by, now, self._epoch, again=True):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.alert import BotMoved, ConfigDoubt, FeedMoved, SymbolStale
 from runbook.almanac import Why
+from runbook.ask import Standing
 from runbook.clock import Clock
 from runbook.day import FeedChange, Request
 from runbook.job import Desk, JobSpec, Step
@@ -111,3 +112,4 @@ class Parts:
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
     asked: Callable[[Request], None] = lambda _request: None  # requests that are not the engine's own; must not block
     keepers: Sequence[Keeper] = ()  # what the turn minds after its own; made by whoever knows the doors
+    asks: Sequence[Standing] = ()

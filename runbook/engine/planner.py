@@ -13,6 +13,7 @@ from runbook.alert import Notice
 from runbook.almanac import REPLAN
 from runbook.engine.parts import Parts
 from runbook.job import JobSpec, Key
+from runbook.pause import pause_of
 from runbook.run import Attempt, Entry, Moved
 from runbook.session import Session, SessionCalendar
 
@@ -96,7 +97,17 @@ class Planner:
             for entry in books.ledger.beside(day, whole, running):
                 siblings.setdefault((day, entry.key.job), []).append(entry)
         unknown = {e.key.session: s.note for e in due if (s := self.calendar.assumed(e.key.session)) is not None}
-        return agenda.judge(due, self._jobs, siblings, now, self.calendar.zone, down, unknown)
+        days = {day for day, _ in siblings}
+        return agenda.judge(
+            due, self._jobs, siblings, now, self.calendar.zone, down, unknown, self.paused(books, now),
+            books.asks.approved(days) if days else (),
+        )  # fmt: skip
+
+    def paused(self, books: Books, now: datetime) -> dict[str, str]:
+        """The jobs that a person holds back at `now`, each with the words for it."""
+        held = books.pauses.held(now)
+        found = {name: pause_of(held, name, now) for name in self._jobs} if held else {}
+        return {name: pause.words(self.calendar.zone, now) for name, pause in found.items() if pause is not None}
 
     def _beside(self, names: set[str]) -> tuple[set[str], set[str]]:
         """Of which jobs all rows matter to those in `names`, and of which only what runs."""

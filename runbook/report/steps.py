@@ -14,8 +14,10 @@ from runbook.run import Entry, State, Try
 
 PUNCTUAL = timedelta(minutes=1)  # later than this is late, as in agenda.py
 
+ASKED = "waits for a person"
 _WORDS = {
     State.PLANNED: "planned",
+    State.WAITING_HUMAN: ASKED,
     State.RUNNING: "running",
     State.FAILED: "failed",
     State.TIMED_OUT: "timed out",
@@ -28,8 +30,8 @@ _BROKEN = (State.FAILED, State.TIMED_OUT, State.ABANDONED)
 _NOT_WANTED = (State.SKIPPED, State.CANCELLED)  # the calendar or the configuration took it back: nothing went wrong
 # The word for many rows is that of the worst of them; `planned` is no news while others ran.
 _WORST_FIRST = (
-    "bad", "failed", "timed out", "abandoned", "missed", "attention", "unknown", "cancelled", "running", "ok",
-    "skipped", "planned",
+    "bad", "failed", "timed out", "abandoned", "missed", "attention", "unknown", "cancelled", "running", ASKED,
+    "ok", "skipped", "planned",
 )  # fmt: skip
 _PARTLY = ("failed", "timed out", "abandoned", "missed", "cancelled")  # of a repeat that also ran well
 

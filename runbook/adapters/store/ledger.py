@@ -18,6 +18,9 @@ _NAMES = tuple_(occurrence.c.session, occurrence.c.job, occurrence.c.slot)
 _AT_ONCE = 200  # rows named in one statement: three values each, far below what any database takes
 
 
+_WAITS = (State.PLANNED, State.WAITING_HUMAN)
+
+
 class Ledger:
     """The book of occurrences within one transaction."""
 
@@ -45,14 +48,14 @@ class Ledger:
             old = held.get((o.key.session, o.key.job, o.key.slot))
             if old is None:
                 new.append(_columns(o) | {"repeating": repeating, "state": State.PLANNED, "config_hash": config_hash})
-            elif old.state == State.PLANNED and (old.planned_at, old.latest_start, old.deadline) != (
+            elif old.state in _WAITS and (old.planned_at, old.latest_start, old.deadline) != (
                 o.planned, o.latest_start, o.deadline,
             ):  # fmt: skip
                 if old.planned_at != o.planned:
                     moved.append(Moved(o.key, old.planned_at, o.planned))
                 # A check that is being repeated keeps its next try, unless its whole time has moved.
                 times = _columns(o) if old.planned_at != o.planned else _columns(o) | {"due_at": old.due_at}
-                self._c.execute(update(occurrence).where(_is(o.key), occurrence.c.state == State.PLANNED).values(times))
+                self._c.execute(update(occurrence).where(_is(o.key), occurrence.c.state.in_(_WAITS)).values(times))
             elif old.state == State.CANCELLED and now is not None and o.latest_start > now:
                 back = _columns(o) | {"state": State.PLANNED, "reason": "", "config_hash": config_hash}
                 self._c.execute(
@@ -71,7 +74,7 @@ class Ledger:
     def cancel(self, keep: Iterable[Key], sessions: Iterable[date], reason: str) -> list[Key]:
         """Cancel what is still planned in `sessions` and no longer wanted (a day that closed, a job taken out)."""
         wanted = set(keep)
-        where = and_(occurrence.c.session.in_(list(sessions)), occurrence.c.state == State.PLANNED)
+        where = and_(occurrence.c.session.in_(list(sessions)), occurrence.c.state.in_(_WAITS))
         gone = [_key(r) for r in self._c.execute(select(occurrence).where(where)) if _key(r) not in wanted]
         self.end(gone, State.CANCELLED, reason)
         return gone
@@ -85,7 +88,7 @@ class Ledger:
 
     def overdue(self, now: datetime) -> list[Entry]:
         """Rows past their deadline that have not ended."""
-        unfinished = occurrence.c.state.in_([State.PLANNED, State.RUNNING])
+        unfinished = occurrence.c.state.in_([*_WAITS, State.RUNNING])
         rows = self._c.execute(select(occurrence).where(unfinished, occurrence.c.deadline <= now))
         return [_entry(r, ()) for r in rows]
 
@@ -156,10 +159,10 @@ class Ledger:
         return True
 
     def end(self, keys: Iterable[Key], state: State, reason: str) -> int:
-        """End planned rows without running them; each takes the reason along. Returns how many."""
+        """End rows that wait without running them; each takes the reason along. Returns how many."""
         ended = 0
         for key in keys:
-            where = and_(_is(key), occurrence.c.state == State.PLANNED)
+            where = and_(_is(key), occurrence.c.state.in_(_WAITS))
             ended += self._c.execute(update(occurrence).where(where).values(state=state, reason=reason)).rowcount
         return ended
 
@@ -167,6 +170,43 @@ class Ledger:
         """Plan an ended occurrence once more (what it had started died with its process)."""
         where = and_(_is(key), occurrence.c.state != State.RUNNING)
         self._c.execute(update(occurrence).where(where).values(state=State.PLANNED, due_at=due, reason=reason))
+
+    def hold(self, key: Key, reason: str) -> None:
+        """Let a row wait for a person; it is not due for anybody else until it is reopened."""
+        where = and_(_is(key), occurrence.c.state != State.RUNNING)
+        self._c.execute(update(occurrence).where(where).values(state=State.WAITING_HUMAN, reason=reason))
+
+    def held(self) -> list[Entry]:
+        """What waits for a person, with its tries."""
+        rows = self._c.execute(select(occurrence).where(occurrence.c.state == State.WAITING_HUMAN)).all()
+        return [_entry(r, self._tries(_of(_key(r))).get(_key(r), ())) for r in rows]
+
+    def of_job(self, day: date, job: str) -> list[Entry]:
+        """The rows of one job in a session, with their tries, in order of time."""
+        tries = self._tries(and_(attempt.c.session == day, attempt.c.job == job))
+        where = and_(occurrence.c.session == day, occurrence.c.job == job)
+        rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.planned_at, occurrence.c.slot))
+        return [_entry(r, tries.get(_key(r), ())) for r in rows]
+
+    def to_come(self, job: str) -> list[Entry]:
+        """The rows of `job` that wait for their time or for a person, in order of time."""
+        where = and_(occurrence.c.job == job, occurrence.c.state.in_(_WAITS))
+        rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.planned_at))
+        return [_entry(r, ()) for r in rows]
+
+    def nearest(self, job: str, now: datetime) -> Entry | None:
+        """The row of `job` that speaks for now: the newest that has begun and may still start, else the next to come."""
+        mine = occurrence.c.job == job
+        begun = and_(mine, occurrence.c.planned_at <= now, occurrence.c.latest_start >= now)
+        row = self._c.execute(select(occurrence).where(begun).order_by(occurrence.c.planned_at.desc()).limit(1)).first()
+        if row is None:
+            ahead = and_(mine, occurrence.c.planned_at > now)
+            row = self._c.execute(select(occurrence).where(ahead).order_by(occurrence.c.planned_at).limit(1)).first()
+        return None if row is None else _entry(row, self._tries(_of(_key(row))).get(_key(row), ()))
+
+    def jobs(self) -> list[str]:
+        """The names of all jobs that ever had a row, in order."""
+        return list(self._c.execute(select(occurrence.c.job).distinct().order_by(occurrence.c.job)).scalars())
 
     def running(self, before_epoch: int | None = None) -> list[tuple[Entry, Attempt]]:
         """What is marked running, with its open attempt; only that of older epochs when one is given."""
@@ -214,7 +254,7 @@ class Ledger:
 
     def open_before(self, day: date) -> list[Entry]:
         """Rows of earlier sessions that are not ended."""
-        where = and_(occurrence.c.session < day, occurrence.c.state.in_([State.PLANNED, State.RUNNING]))
+        where = and_(occurrence.c.session < day, occurrence.c.state.in_([*_WAITS, State.RUNNING]))
         return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(where))]
 
     def _tries(self, where: Any) -> dict[Key, tuple[Try, ...]]:
