@@ -12,7 +12,7 @@ from runbook.session import Session, SessionCalendar
 
 # What is made anew around the ledger, while the feed, its socket and the relay go on. All else needs a restart, which is short
 # and says what it does; a key that is not named here is never half in force.
-LIVE = frozenset({"jobs", "asks", "notify", "watch", "ticks", "backup", "retention"})
+LIVE = frozenset({"jobs", "asks", "alerts", "notify", "watch", "ticks", "backup", "retention"})
 _BEFORE = timedelta(minutes=10)
 
 

@@ -441,6 +441,7 @@ def test_an_alarm_says_what_since_when_what_was_done_and_what_to_do():
         "done: prices go on over REST; the stream is tried again",
         "do: log in to the broker on the dashboard",
         "open positions: NIFTY24NOV26FUT -75",
+        "ack 41",
         "http://desk:5000/dashboard",
     ]
     assert "open positions: unknown" in say(desk.told[0], positions=None)

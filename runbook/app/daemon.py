@@ -228,7 +228,7 @@ class Daemon:
         self.engine = Engine(
             Parts(
                 clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
-                Voice(channels, self.almanac.calendar().zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
+                Voice(channels, self.almanac.calendar().zone, config.dashboard, config.alert_policy), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
                 self._state, self.desk.positions, config.settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
                 asked=self.asked, keepers=(beacon,), asks=config.asks,

@@ -58,6 +58,6 @@ class Driller:
     def _acknowledged(self) -> bool:
         try:
             with self._d.store.read() as books:
-                return any(a.drill and getattr(a, "acked", False) for a in books.alerts.unresolved())
+                return any(a.drill and a.acked for a in books.alerts.unresolved())
         except StoreError:
             return False  # nobody can say; the drill's own limit ends it

@@ -23,6 +23,7 @@ from runbook.adapters.store.ledger import Ledger
 from runbook.adapters.store.milestones import Milestones
 from runbook.adapters.store.repeats import Repeats
 from runbook.adapters.store.schema import HEAD, metadata
+from runbook.adapters.store.silences import Silences
 from runbook.errors import LeaseLost, StoreError, StoreNewer
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ class Books:
         self.desk = DeskBook(connection)
         self.milestones = Milestones(connection)
         self.repeats = Repeats(connection)
-
         self.asks = Asks(connection)
         self.pauses = Pauses(connection)
+        self.silences = Silences(connection)
 
 
 class Store:
