@@ -56,6 +56,16 @@ def _until(text: str) -> str:
     return _clock(text)
 
 
+def _length(text: str) -> timedelta:
+    from runbook.fault import Unfit
+    from runbook.trigger import parse_duration
+
+    try:
+        return parse_duration(text)
+    except Unfit as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
 def _words(text: str) -> str:
     if said := " ".join(text.split()):
         return said
@@ -124,6 +134,24 @@ def parser() -> argparse.ArgumentParser:
     json_too(one)
     one = add("serve", "run:serve", "run the daemon until SIGTERM or Ctrl-C")
     one.add_argument("--log", type=Path, metavar="FILE", help="log to this file too")
+    one = add("watch", "guard:watch", "a second process: tell when the daemon is gone, and when it is back")
+    one.add_argument("--once", action="store_true", help="one look, for a timer; exit 0 there or not due, 3 absent")
+    one = add("reload", "run:reload", "have the live daemon read config.yaml again: whole or not at all")
+    one.add_argument("--now", action="store_true", help="also between ten minutes before the open and the close")
+    one = add(
+        "drill", "run:drill", "play a silence of the feed up to the acknowledged alert; the feed itself is not touched"
+    )
+    one.add_argument("what", choices=("feed",))
+    one.add_argument(
+        "--within", type=_length, default="5m", metavar="TIME", help="until it is acknowledged (default 5m)"
+    )
+    one.add_argument("--yes", action="store_true", help="although the bot trades live")
+    one = add("service", "service:print_", "units for systemd, from this site: they watch and confine the daemon")
+    one.add_argument("what", choices=("print",))
+    one.add_argument("--user", action="store_true", help="for `systemctl --user`")
+    one.add_argument("--watch", action="store_true", help="the units of `runbook watch`: a service and its timer")
+    one.add_argument("--polkit", action="store_true", help="the rule by which it may restart what it may restart")
+    one.add_argument("--into", type=Path, metavar="DIR", help="write the files there, the daemon's among them")
     one = add("run", "run:run", "run one job now: by the live daemon, or here without one")
     one.add_argument("job")
     one.add_argument("--session", type=_day, metavar="D", help="default: the session now, or the newest")

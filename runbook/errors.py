@@ -4,6 +4,9 @@ RunbookError
 ├── ConfigError            the site is wrong: all faults at once (exit 2)
 │   ├── FileFaults         a file of the site cannot be read as YAML
 │   └── CalendarFaults     the files in calendar/ say something that cannot be
+├── DrillRefused           a drill cannot begin now
+├── ReloadRefused          a changed configuration cannot be put in force while the daemon runs
+├── EngineGone             a reload left no engine running: the process must end
 ├── UsageError             the command line is wrong (exit 2)
 ├── CalendarError          the calendar data or its library failed
 ├── StoreError
@@ -88,6 +91,18 @@ class FileFaults(ConfigError):
 
 class CalendarFaults(ConfigError):
     """The calendar files say something that cannot be."""
+
+
+class DrillRefused(RunbookError):
+    """A drill cannot begin now."""
+
+
+class ReloadRefused(RunbookError):
+    """The changed configuration was not put in force."""
+
+
+class EngineGone(RunbookError):
+    """No engine runs any more."""
 
 
 class UsageError(RunbookError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 from runbook.budget import Budget
 from runbook.feed.events import StreamEvent
@@ -215,6 +216,18 @@ class Message:
     title: str
     body: str
     about: tuple[str, ...] = field(default=(), compare=False)
+
+
+class Switch(Protocol):
+    """A dead-man's switch outside, which raises its alarm when it hears nothing; checks are known by name."""
+
+    def ping(self, check: str, signal: str, body: str, run: UUID | None = None) -> str:
+        """Say `signal` ("" success, start, fail); gives "" when it was taken, else why not, without a secret."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is under way; from another thread than that which pings."""
+        ...
 
 
 class Notifier(Protocol):

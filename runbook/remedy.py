@@ -40,8 +40,8 @@ class Remedy:
     within: timedelta = timedelta(seconds=60)
 
     def meets(self, alert: Alert) -> bool:
-        """Whether `alert` is what this remedy is for: told, of its rule, and with its hop as the first broken one."""
-        if alert.rule != self.alert or alert.state in (AlertState.PENDING, AlertState.RESOLVED):
+        """Whether `alert` is what this remedy is for: told, of its rule, and with its hop as the first broken one; never a drill's."""
+        if alert.drill or alert.rule != self.alert or alert.state in (AlertState.PENDING, AlertState.RESOLVED):
             return False
         return self.hop is None or re.search(rf"\b{self.hop}\b", f"{alert.what} {alert.todo}") is not None
 

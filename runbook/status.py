@@ -24,6 +24,7 @@ from runbook.session import DayStatus, PhaseName, Session, SessionCalendar
 from runbook.spans import ago, ahead, span, took
 
 GREEN, ATTENTION, NO_DAEMON = 0, 1, 3
+_UNHEARD = timedelta(minutes=5)  # the grace of a dead-man's switch: by then it alarms
 _HORIZON = 7  # days: a calendar that ends sooner wants a hand
 _START_UP = timedelta(minutes=1)  # after the open, until the feed must have said something
 _BAD = ("bad", "failed", "timed out", "abandoned", "missed")
@@ -155,6 +156,10 @@ def _other_reasons(facts: StatusFacts) -> Iterator[str]:
             continue  # the feed speaks for itself
         elif step.state in _BAD or (step.ran and step.state in ("attention", "unknown")):
             yield f"{step.job}: {cut(step.reason, 80) or step.state}"
+    for name, held in _pings(facts).items() if facts.alive else ():
+        since = _instant(held.get("since")) if isinstance(held, Mapping) else None
+        if since is not None and facts.now - since > _UNHEARD:
+            yield f"the outside has not heard {plain(name)} for {_since(facts, since)}: {plain(held.get('fault'))}"
     if facts.unsent:
         yield f"{plural(facts.unsent, 'message')} not delivered yet"
 
@@ -253,11 +258,34 @@ def _daemon(facts: StatusFacts) -> list[str]:
     up = f"up {_since(facts, lease.since)}" if facts.alive else f"up since {short_day(lease.since.date())}, GONE"
     heard = ago((facts.now - lease.renewed).total_seconds())
     config = f", config {plain(lease.data['config'])}" if lease.data.get("config") else ""
-    channels = _channels(lease.data.get("channels"))
+    channels = _channels(lease.data.get("channels")) + _outside(facts)
     said = (
         f"daemon pid {lease.pid} on {plain(lease.host)} {up}, heartbeat {heard}, epoch {lease.epoch}{config}{channels}"
     )
     return wrap(said, WIDTH, "", "  ")
+
+
+def _outside(facts: StatusFacts) -> str:
+    """When the dead-man's switch heard us last, where there is one."""
+    held = _pings(facts).get("ping")
+    if not isinstance(held, Mapping):
+        return ""
+    heard = _instant(held.get("heard"))
+    said = f", ping {ago((facts.now - heard).total_seconds())}" if heard else ", ping never heard"
+    return said + (f" ({plain(held['fault'])})" if held.get("fault") else "")
+
+
+def _pings(facts: StatusFacts) -> Mapping[str, Any]:
+    found = facts.lease.data.get("watch") if facts.lease is not None else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _instant(text: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
 
 
 def _channels(given: object) -> str:

@@ -22,6 +22,7 @@ from runbook.ask import Standing
 from runbook.clock import RehearsalClock, host_monotonic
 from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
+from runbook.engine.parts import Keeper
 from runbook.errors import AlreadyRunning, CalendarError, JobFailed, Skip, StoreBusy
 from runbook.job import Context, Found, IfLate, JobSpec, Key, OnAbandoned, Retries, Step, Verdict
 from runbook.ports import Delivery
@@ -96,6 +97,7 @@ class World:
     channels: tuple[str, ...] = ("phone",)
     more: Mapping[str, Any] = field(default_factory=dict)  # further parts of the engine, by name
     steps_of: Callable[[str], Step] | None = None
+    keepers: tuple[Keeper, ...] = ()
     family: list[World] = field(default_factory=list)
     asks: tuple[Standing, ...] = ()
 
@@ -114,7 +116,7 @@ class World:
                 self.clock, self.store, self.alarm, self.teller, Voice(self.channels, INDIA, "http://desk"), FakeDesk(),
                 self.jobs, {j.name: (self.steps_of or self.steps)(j.name) for j in self.jobs}, "abc", self.holder, 812, "desk",
                 self._calendar, self._state, lambda: self.positions(), "local_paper", self._ran,
-                asks=self.asks,
+                asks=self.asks, keepers=self.keepers,
                 **self.more,
             )
         )  # fmt: skip

@@ -21,6 +21,9 @@ class AlertState(StrEnum):
     RESOLVED = "resolved"
 
 
+DRILL = ("drill", "yes")  # the label of an alert of which nothing is real
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The cause of `rule` set in at `at`; the memory from which a flap is told."""
@@ -80,7 +83,12 @@ class Alert:
 
     @property
     def title(self) -> str:
-        return self.words(RULES[self.rule].title)
+        return self.words(RULES[self.rule].title) + " (drill)" * self.drill
+
+    @property
+    def drill(self) -> bool:
+        """Nothing of it is real: it is told and acknowledged as any other, and nothing may be done about it."""
+        return DRILL in self.labels
 
     def words(self, text: str) -> str:
         """`text` of the rule table with this alert's labels filled in."""

@@ -22,6 +22,7 @@ from runbook.app.doors import (
     notifier,
     pulse_file,
     stream,
+    watch_file,
     write_bundle,
 )
 from runbook.app.library import open_feed
@@ -90,6 +91,7 @@ __all__ = [
     "status_facts",
     "stream",
     "warnings",
+    "watch_file",
     "write_bundle",
     "year_list",
 ]

@@ -198,6 +198,35 @@ def as_channel(value: object) -> object:
     return {"url": value} if isinstance(value, str) else value
 
 
+class PingUrl(_Model):
+    """The address of a check of a dead-man's switch, given or in a file."""
+
+    url: str | None = Field(None, json_schema_extra={"secret": True})
+    url_file: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> PingUrl:
+        if (self.url is None) == (self.url_file is None):
+            raise Unfit("neither or both of url and url_file", accepted="one of them", example="url_file: ping")
+        return self
+
+
+class WatchTheWatcher(_Model):
+    """Who notices that runbook itself is gone: a dead-man's switch outside, and a second process on this host."""
+
+    ping: Annotated[PingUrl, BeforeValidator(as_channel)] | None = Field(
+        None,
+        description="a ping URL as healthchecks has them, asked each minute of every day",
+        examples=["${PING_URL}"],
+    )
+    milestones: Annotated[PingUrl, BeforeValidator(as_channel)] | None = Field(
+        None, description="a second one, for each day: /start, ready or /fail, closed", examples=["${MILESTONES_URL}"]
+    )
+    to: tuple[str, ...] | None = Field(
+        None, description="the channels that `runbook watch` uses; all of notify: unless given", examples=["[phone]"]
+    )
+
+
 class Rest(_Model):
     """The share of the broker's quota that all REST polling of runbook may use."""
 
@@ -537,6 +566,7 @@ class Settings(_Model):
     rest: Rest = Field(default_factory=Rest)
     feed: Feed = Field(default_factory=Feed)
     ticks: Ticks = Field(default_factory=Ticks)
+    watch: WatchTheWatcher = WatchTheWatcher()
     backup: BackupTo = Field(default_factory=BackupTo)
     retention: Retention = Field(default_factory=Retention)
     jobs: tuple[Job, ...] = ()

@@ -75,6 +75,8 @@ class Config:
         shown["openalgo"]["stream"] = self.stream_url
         if self.secrets.api_key or "api_key" in shown["openalgo"]:
             shown["openalgo"]["api_key"] = "***"
+        for name in {"ping", "milestones"} & shown["watch"].keys():
+            shown["watch"][name] = mask_url(self.secrets.pings.get(name, ""))
         shown["notify"] = {
             name: mask_url(self.secrets.channels.get(name, ""))
             if channel.telegram is None
@@ -168,8 +170,18 @@ def _masked(settings: Settings, filled: set[Key], places: list[int | None]) -> S
     ]
     key = {} if settings.openalgo.api_key is None else {"api_key": "***"}
     channels = {name: _masked_channel(channel) for name, channel in settings.notify.items()}
+    pings = {
+        name: given.model_copy(update={"url": mask_url(given.url)})
+        for name in ("ping", "milestones")
+        if (given := getattr(settings.watch, name)) is not None and given.url is not None
+    }
     return settings.model_copy(
-        update={"jobs": tuple(jobs), "openalgo": settings.openalgo.model_copy(update=key), "notify": channels}
+        update={
+            "watch": settings.watch.model_copy(update=pings),
+            "jobs": tuple(jobs),
+            "openalgo": settings.openalgo.model_copy(update=key),
+            "notify": channels,
+        }
     )
 
 
@@ -231,11 +243,7 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
                 if name not in names or name == names[i]:
                     others = [n for n in names if n != names[i]]
                     yield where.fault(("jobs", i, key), f"no job {name!r}", nearest(name, others) + ", ".join(others))
-        for channel in _texts(mapping(job.get("alert")).get("to")):
-            if channel not in channels:
-                accepted = nearest(channel, channels)
-                accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
-                yield where.fault(("jobs", i, "alert", "to"), f"no channel {channel!r}", accepted)
+        yield from _no_channel(mapping(job.get("alert")), channels, ("jobs", i, "alert"), where)
         if job.get("enabled") is not False and isinstance(job.get("run"), str):
             try:
                 load(job["run"], site)
@@ -246,12 +254,22 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
             except ConfigError as exc:
                 yield from (where.fault(("jobs", i, "run"), f.found, f.accepted) for f in exc.faults)
     yield from _levels(data, where, channels)
+    yield from _no_channel(mapping(data.get("watch")), channels, ("watch",), where)
     yield from _looks_again(data, where, names)
     yield from _own_stream(data, where)
     yield from _own_bot(data, where)
     database = data.get("database")
     if isinstance(database, str) and not re.fullmatch(r"sqlite:///.*[^/]", database):
         yield where.fault(("database",), "no file of SQLite", "sqlite:/// and a path", "sqlite:///runbook.db")
+
+
+def _no_channel(data: Mapping[str, Any], channels: list[str], path: Key, where: Document) -> Iterator[Fault]:
+    """Names under `to:` that are no channel."""
+    for channel in _texts(data.get("to")):
+        if channel not in channels:
+            accepted = nearest(channel, channels)
+            accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
+            yield where.fault((*path, "to"), f"no channel {channel!r}", accepted)
 
 
 def _looks_again(data: Mapping[str, Any], where: Document, names: list[str]) -> Iterator[Fault]:

@@ -15,14 +15,13 @@ from runbook.alert import CalendarDoubt, JobSettled, Notice, Severity
 from runbook.almanac import Why
 from runbook.budget import Budget
 from runbook.clock import host_monotonic
-from runbook.engine import hung, takeover
+from runbook.engine import hung, remedies, takeover
 from runbook.engine.alerting import Alerting
 from runbook.engine.asking import Asking
 from runbook.engine.channels import Channels
 from runbook.engine.minding import Minder
-from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
+from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
-from runbook.engine.remedies import Remedies
 from runbook.engine.watch import Watch
 from runbook.errors import JobFailed, LeaseLost, RunbookError, Stopped, StoreError
 from runbook.job import Context, JobSpec, Key, Verdict
@@ -53,7 +52,7 @@ class _Running:
     ended: threading.Event = field(default_factory=threading.Event)
 
 
-_Item = _Done | FeedNews | FeedTotals | BotNews | CalendarNews
+_Item = _Done | FeedNews | FeedTotals | BotNews | CauseNews | CalendarNews
 
 
 class Engine:
@@ -80,30 +79,40 @@ class Engine:
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions, lambda: self._planner.calendar)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
         asking = Asking(self._planner, self._alerting, self._jobs, parts.asks)
-        self._remedies = Remedies(parts, self._planner, self._alerting, lambda: self._epoch, self.wake)
+        self._remedies = remedies.Remedies(parts, self._planner, self._alerting, lambda: self._epoch, self.wake)
         self._keepers: tuple[Keeper, ...] = (
             asking, self._watch,  # the watch's reminder names what was asked
             Minder(self._alerting), Channels(self._alerting, parts), self._remedies,
+            *parts.keepers,  # what was handed in comes last
         )  # fmt: skip
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 
     # -- start and stop ---------------------------------------------------------------------------------------------
 
-    def start(self, *, holder_is_dead: bool = False) -> None:
-        """Take the lease, put right what an earlier process left, and begin to turn."""
+    def start(self, *, holder_is_dead: bool = False, handed_over: bool = False) -> None:
+        """Take the lease, put right what an earlier process left, and begin to turn.
+
+        `handed_over`: the one before was stopped a moment ago in this process, and what it started lives on.
+        """
         now = self._p.clock.now()
         with self._p.store.write() as books:
             held = books.desk.lease()
             self._epoch = books.desk.take(self._p.holder, self._p.pid, self._p.host, now, LEASE, dead=holder_is_dead)
-            if held is not None:
+            if held is not None and not handed_over:
                 self._down = (min(held.renewed, now), now)
             first = not books.ledger.sessions(1)
-            takeover.tidy(books, self._jobs, self._planner, self._alerting, self._epoch, now)
-            self._planner.plan(books, now, first=first)
-            if told := takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first):
+            if not handed_over:
+                takeover.tidy(books, self._jobs, self._planner, self._alerting, self._epoch, now)
+            told = self._planner.plan(books, now, first=first)
+            if not handed_over:
+                told = takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first)
+            if told:
                 self._alerting.notice(books, told, now, self._day(now))
+            if told or handed_over:
                 self._watch.knows(books, now)
+            if handed_over:  # whoever reads the lease finds no gap
+                books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state())
         self._p.store.epoch = self._epoch
         self._planner.planned(now)
         self._renewed = now
@@ -138,8 +147,8 @@ class Engine:
         """Turn soon. Never raises, never blocks: this is all that an alarm clock is given."""
         self._wake.set()
 
-    def post(self, news: FeedNews | FeedTotals | BotNews | CalendarNews) -> None:
-        """Hand over news of the feed, of the bot or of the calendar; recorded in the order given."""
+    def post(self, news: FeedNews | FeedTotals | BotNews | CauseNews | CalendarNews) -> None:
+        """Hand over news of the feed, the bot, the configuration or the calendar; recorded in the order given."""
         self._inbox.put(news)
         self._wake.set()
 
@@ -235,7 +244,7 @@ class Engine:
             case FeedTotals(session, at, data):
                 with self._p.store.write() as books:
                     books.feed.sample(session, at, data)
-            case BotNews(session, cause):
+            case BotNews(session, cause) | CauseNews(session, cause):
                 with self._p.store.write() as books:
                     self._alerting.decide(books, [cause], cause.at, session)
                 self._p.teller.nudge()
@@ -446,8 +455,11 @@ class Engine:
 
     def _requests(self, now: datetime) -> None:
         with self._p.store.read() as books:
-            asked = [one for one in books.desk.open_requests() if one.kind == "run"]
+            asked = [one for one in books.desk.open_requests() if one.kind != remedies.KIND]  # those are its keeper's
         for one in asked:
+            if one.kind != "run":
+                self._p.asked(one)
+                continue
             with self._p.store.write() as books:
                 key = Key(date.fromisoformat(one.data["session"]), one.data["job"], one.data["slot"])
                 job, held = self._jobs.get(key.job), books.ledger.entry(key)

@@ -84,7 +84,7 @@ class Step:
     ok: int
     missed: int
     skipped: int
-    broken: int  # failed, timed out, abandoned, cancelled
+    broken: int  # failed, timed out, abandoned
     waiting: int  # planned or running
     state: str
     newest: str

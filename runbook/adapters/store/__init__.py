@@ -21,6 +21,7 @@ from runbook.adapters.store.desk import DeskBook
 from runbook.adapters.store.feedlog import FeedLog
 from runbook.adapters.store.fence import newest
 from runbook.adapters.store.ledger import Ledger
+from runbook.adapters.store.milestones import Milestones
 from runbook.adapters.store.repeats import Repeats
 from runbook.adapters.store.schema import HEAD, metadata
 from runbook.adapters.store.silences import Silences
@@ -43,6 +44,7 @@ class Books:
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
         self.actions = Actions(connection)
+        self.milestones = Milestones(connection)
         self.repeats = Repeats(connection)
         self.asks = Asks(connection)
         self.pauses = Pauses(connection)
