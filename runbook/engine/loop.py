@@ -13,7 +13,6 @@ from runbook import agenda, run
 from runbook.alert import CalendarDoubt, JobSettled, Notice, Severity
 from runbook.almanac import Why
 from runbook.budget import Budget
-from runbook.clock import host_monotonic
 from runbook.engine import takeover
 from runbook.engine.alerting import Alerting
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
@@ -79,6 +78,13 @@ class Engine:
 
     def start(self, *, holder_is_dead: bool = False) -> None:
         """Take the lease, put right what an earlier process left, and begin to turn."""
+        self.take_over(holder_is_dead=holder_is_dead)
+        self._p.teller.start()
+        self._p.alarm.start()
+        self._thread.start()
+
+    def take_over(self, *, holder_is_dead: bool = False) -> None:
+        """All of a start but the threads: whoever calls this has the engine turn by calling `turn`."""
         now = self._p.clock.now()
         with self._p.store.write() as books:
             held = books.desk.lease()
@@ -93,9 +99,6 @@ class Engine:
                 self._watch.knows(books, now)
         self._planner.planned(now)
         self._renewed = now
-        self._p.teller.start()
-        self._p.alarm.start()
-        self._thread.start()
 
     def stop(self) -> None:
         """End within seconds whatever the steps do: their threads hold nothing, their rows say what happened."""
@@ -150,24 +153,28 @@ class Engine:
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            self._wake.clear()
-            try:
-                self._turn()
-            except StoreError as exc:
-                log.error("%s; tried again with the next pulse%s", exc, f" ({exc.hint})" if exc.hint else "")
-            except Exception as exc:
-                # A fault of our own: better a restart that says so than an engine that limps through the day.
-                log.exception("the engine failed")
-                self._lost = f"the engine failed: {type(exc).__name__}: {exc}"
+            self.turn()
             if self._lost:
                 break
             self._p.clock.wait(self._wake, 0.2 if self._running else 5.0)
         self.finished.set()
 
+    def turn(self) -> None:
+        """Do all that is due now; what fails is in the log, and in `lost` where the engine must not go on."""
+        self._wake.clear()
+        try:
+            self._turn()
+        except StoreError as exc:
+            log.error("%s; tried again with the next pulse%s", exc, f" ({exc.hint})" if exc.hint else "")
+        except Exception as exc:
+            # A fault of our own: better a restart that says so than an engine that limps through the day.
+            log.exception("the engine failed")
+            self._lost = f"the engine failed: {type(exc).__name__}: {exc}"
+
     def _turn(self) -> None:
         now = self._p.clock.now()
         self._record()
-        for held in [h for h in self._running.values() if host_monotonic() - h.since > h.job.timeout + GRACE]:
+        for held in [h for h in self._running.values() if self._p.seconds() - h.since > h.job.timeout + GRACE]:
             self._overrun(held, now)
         self._heartbeat(now)
         if self._lost:
@@ -234,7 +241,7 @@ class Engine:
                 item = self._inbox.get(timeout=0.1)
             except queue.Empty:
                 held = self._running.get(key)
-                if held is not None and host_monotonic() - held.since > job.timeout + GRACE:
+                if held is not None and self._p.seconds() - held.since > job.timeout + GRACE:
                     done = run.overran(job, attempt, self._p.clock.now())
             else:
                 if isinstance(item, _Done):
@@ -249,7 +256,7 @@ class Engine:
         why = None if self._renewing else self._p.calendar_due(now)
         if why is not None:
             self._renewing = True
-            threading.Thread(target=self._renew_now, args=(now, why), name="calendar", daemon=True).start()
+            self._p.spawn(lambda: self._renew_now(now, why), "calendar")
 
     def _renew_now(self, now: datetime, why: Why) -> None:
         try:
@@ -322,7 +329,7 @@ class Engine:
         key = attempt.occurrence.key
         session = self._planner.session(key.session)
         budget = Budget(job.timeout)
-        held = _Running(job, attempt, budget, host_monotonic())
+        held = _Running(job, attempt, budget, self._p.seconds())
         self._running[key] = held
         if session is None:
             self._inbox.put(
@@ -331,9 +338,7 @@ class Engine:
             self._wake.set()
             return
         context = Context(key, session, attempt.started, attempt.actor, budget, self._p.desk, job.settings)
-        threading.Thread(
-            target=self._work, args=(job, attempt, context), name=f"{key.job}-{key.slot}", daemon=True
-        ).start()
+        self._p.spawn(lambda: self._work(job, attempt, context), f"{key.job}-{key.slot}")
 
     def _work(self, job: JobSpec, attempt: Attempt, context: Context) -> None:
         result: object

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.alert import BotMoved, FeedMoved, SymbolStale
 from runbook.almanac import Why
-from runbook.clock import Clock
+from runbook.clock import Clock, host_monotonic
 from runbook.day import FeedChange
 from runbook.job import Desk, JobSpec, Step
 from runbook.run import Run
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 SCHEDULER = "scheduler"  # the actor of what was not started by a person
 BROKER_JOB = "verify_broker"
+
+
+def in_thread(work: Callable[[], None], name: str) -> None:
+    """Have `work` done beside the engine's turn."""
+    threading.Thread(target=work, name=name, daemon=True).start()
 
 
 class Alarm(Protocol):
@@ -101,3 +107,5 @@ class Parts:
     on_run: Callable[[Run], None] = lambda _run: None
     calendar_due: Callable[[datetime], Why | None] = lambda _now: None  # costs a look at some file names
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
+    spawn: Callable[[Callable[[], None], str], None] = in_thread  # how what takes long is begun: (work, its name)
+    seconds: Callable[[], float] = host_monotonic  # of real work, which time-outs are counted in
