@@ -120,6 +120,7 @@ def text_of(row: Row) -> Message:
 def earliest(history: Sequence[datetime], now: datetime) -> datetime:
     """When a channel may be used again, given its earlier attempts in order: >= 1 s apart, <= 20 in any minute."""
     at = now
+    history = [used for used in history if used <= now]  # what lies ahead was written by a clock since put right
     if history:
         at = max(at, history[-1] + SPACING)
     if len(history) >= PER_WINDOW:
@@ -171,7 +172,8 @@ def pick(rows: Sequence[Row], now: datetime) -> Row | None:
     waiting = sorted((r for r in rows if r.state is State.QUEUED), key=lambda r: (r.created_at, r.key, r.seq))
     blocked: set[str] = set()
     for row in waiting:
-        if row.due_at <= now and row.key not in blocked:
+        set_back = max(row.created_at, row.changed_at or row.created_at) > now  # the clock, since the wait was decided
+        if (row.due_at <= now or set_back) and row.key not in blocked:
             return row
         blocked.add(row.key)
     return None

@@ -89,6 +89,10 @@ class Alert:
     def title(self) -> str:
         return self.words(RULES[self.rule].title)
 
+    def settled(self, now: datetime) -> bool:
+        """Whether its wait is over; one that ends later than any wait can was begun by a clock that since was put back."""
+        return self.settles_at is not None and not now < self.settles_at <= now + STABLE
+
     def words(self, text: str) -> str:
         """`text` of the rule table with this alert's labels filled in."""
         for name, value in self.labels:
@@ -290,7 +294,7 @@ def _settle(alerts: Sequence[Alert], now: datetime) -> list[AlertChange]:
     """Open the pending alerts whose hold-down is over; close the flapping ones that have become stable."""
     changes = []
     for alert in alerts:
-        if alert.state is AlertState.RESOLVED or alert.settles_at is None or now < alert.settles_at:
+        if alert.state is AlertState.RESOLVED or not alert.settled(now):
             continue
         if alert.state is AlertState.PENDING:
             changes.append(_tell(ChangeKind.OPENED, now, replace(alert, state=AlertState.OPEN, settles_at=None)))

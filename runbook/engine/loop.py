@@ -313,6 +313,7 @@ class Engine:
                             begun.append((self._jobs[key.job], attempt))
                     case agenda.End(key, state, reason):
                         books.ledger.end([key], state, reason)
+                        self._wake.set()  # what stood behind it may go on
                         job = self._jobs.get(key.job)
                         if job is not None and state is State.MISSED:
                             cause = JobSettled(
@@ -391,7 +392,7 @@ class Engine:
     # -- what time brings -------------------------------------------------------------------------------------------
 
     def _heartbeat(self, now: datetime) -> None:
-        if self._renewed is not None and now - self._renewed < RENEW:
+        if self._renewed is not None and timedelta(0) <= now - self._renewed < RENEW:  # a clock that went back is no excuse
             return
         with self._p.store.write() as books:
             if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state()):

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.schema import attempt, occurrence
 from runbook.job import Key, Occurrence, Verdict
 from runbook.run import Attempt, Entry, Moved, Run, State, Try
+
+
+_same_row = [attempt.c[name] == occurrence.c[name] for name in ("session", "job", "slot")]
 
 
 class Ledger:
@@ -66,8 +69,10 @@ class Ledger:
         return gone
 
     def due(self, now: datetime) -> list[Entry]:
-        """What is planned and due, the earliest first."""
-        where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at <= now)
+        """What is planned and due, the earliest first; also a next try that was set by a clock that has since been put back."""
+        last = select(attempt.c.ended_at).where(*_same_row).order_by(attempt.c.n.desc()).limit(1).scalar_subquery()
+        astray = and_(occurrence.c.planned_at <= now, last > now)
+        where = and_(occurrence.c.state == State.PLANNED, or_(occurrence.c.due_at <= now, astray))
         rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.due_at, occurrence.c.job)).all()
         # Attempts only of what was tried already: their last outcome says what the row comes to when its time is over.
         return [_entry(r, self._tries(_of(_key(r))).get(_key(r), ()) if r.verdict else ()) for r in rows]
