@@ -392,7 +392,9 @@ class Engine:
     # -- what time brings -------------------------------------------------------------------------------------------
 
     def _heartbeat(self, now: datetime) -> None:
-        if self._renewed is not None and timedelta(0) <= now - self._renewed < RENEW:  # a clock that went back is no excuse
+        if (
+            self._renewed is not None and timedelta(0) <= now - self._renewed < RENEW
+        ):  # a clock that went back is no excuse
             return
         with self._p.store.write() as books:
             if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state()):

@@ -31,7 +31,9 @@ def main() -> int:
     ask = argparse.ArgumentParser(prog="python -m tests.days")
     ask.add_argument("seed", type=int)
     ask.add_argument("--every", default="", help="how often the feed is checked, such as 30s")
-    ask.add_argument("--part", choices=("day", "hours"), default="day", help="the whole day, or its densest hours alone")
+    ask.add_argument(
+        "--part", choices=("day", "hours"), default="day", help="the whole day, or its densest hours alone"
+    )
     ask.add_argument("--days", type=int, default=1, help="so many seeds from SEED on; only what breaks is printed")
     wanted = ask.parse_args()
     logging.disable(logging.CRITICAL)

@@ -88,7 +88,9 @@ class Judge:
         s = self._w.script
         last = "\n".join(self._w.log[-25:])
         every = f" --every {s.every}" * bool(s.every) + f" --part {s.part}" * (s.part != "day")
-        return Broken(f"seed {s.seed} at {self._w.clock.now():%d %H:%M:%S} UTC: {why}\nplay it again: python -m tests.days {s.seed}{every}\n{last}")
+        return Broken(
+            f"seed {s.seed} at {self._w.clock.now():%d %H:%M:%S} UTC: {why}\nplay it again: python -m tests.days {s.seed}{every}\n{last}"
+        )
 
     def _must(self, holds: object, why: str) -> None:
         if not holds:
@@ -114,7 +116,9 @@ class Judge:
         for key, count in self._open.items():
             self._must(count <= 1, f"{key} has {count} open attempts")
 
-    def _occurrence(self, day: str, job: str, slot: str, was: str, now: str, reason: str, due: int, latest: int) -> None:
+    def _occurrence(
+        self, day: str, job: str, slot: str, was: str, now: str, reason: str, due: int, latest: int
+    ) -> None:
         key = (day, job, slot)
         self._state[key] = now
         if now in FINAL:
@@ -162,9 +166,18 @@ class Judge:
                     )
                 ) or last_actor != "scheduler"
                 self._must(why, f"{key} ran again after {outcome} by {last_actor}, and nothing says that it may")
-                if last_actor == "scheduler" and outcome != "abandoned" and spec and spec.repeat_until_ok and self._w.stepped_at < self._ended_at[key]:
+                if (
+                    last_actor == "scheduler"
+                    and outcome != "abandoned"
+                    and verdict != "ok"
+                    and spec
+                    and spec.repeat_until_ok
+                    and self._w.stepped_at < self._ended_at[key]
+                ):
                     since = self._w.clock.seconds - self._ended_at[key]
-                    self._must(since >= spec.repeat_until_ok.total_seconds() - 0.01, f"{key} is tried again after {since:g} s")
+                    self._must(
+                        since >= spec.repeat_until_ok.total_seconds() - 0.01, f"{key} is tried again after {since:g} s"
+                    )
         if spec is not None and spec.acts:
             known = self._w.calendar.day(date.fromisoformat(day))
             self._must(known.session is not None or actor != "scheduler", f"{key} acts on a day that nobody knows")
@@ -181,7 +194,9 @@ class Judge:
         self._rows[key, channel, kind, seq] = "queued"
         self._w.look_out(channel)
 
-    def _message(self, key: str, channel: str, kind: str, seq: int, was: str, now: str, repeat: int, reason: str) -> None:
+    def _message(
+        self, key: str, channel: str, kind: str, seq: int, was: str, now: str, repeat: int, reason: str
+    ) -> None:
         row = (key, channel, kind, seq)
         self._must(was in ("queued", "sending"), f"{row} was {was} for good and became {now}")
         self._rows[row] = now
@@ -237,7 +252,8 @@ class Judge:
             data = _alert(self._db.execute("SELECT data FROM alert WHERE id=?", (number,)).fetchone()[0])
             settles = data["settles_at"]
             self._must(
-                settles is None or datetime.fromisoformat(settles) > now, f"alert {number} should have been told by {settles}"
+                settles is None or datetime.fromisoformat(settles) > now,
+                f"alert {number} should have been told by {settles}",
             )
         self._in_sight(now)
         running = self._db.execute("SELECT session, job, slot FROM occurrence WHERE state='running'").fetchall()
@@ -286,7 +302,11 @@ class Judge:
     def coming(self, now: datetime) -> Iterator[datetime]:
         """The next instants at which time alone changes something, though nobody is woken for it."""
         stamp = (now - EPOCH) // _MS
-        for column, states in (("due_at", "'planned'"), ("latest_start", "'planned'"), ("deadline", "'planned','running'")):
+        for column, states in (
+            ("due_at", "'planned'"),
+            ("latest_start", "'planned'"),
+            ("deadline", "'planned','running'"),
+        ):
             found = self._db.execute(
                 f"SELECT min({column}) FROM occurrence WHERE state IN ({states}) AND {column} > ?", (stamp,)
             ).fetchone()[0]
@@ -298,7 +318,9 @@ class Judge:
 
     def sends_in(self, channel: str) -> float:
         """Seconds until the next message of `channel` is due; inf when none waits."""
-        found = self._db.execute("SELECT min(due_at) FROM outbox WHERE channel=? AND state='queued'", (channel,)).fetchone()[0]
+        found = self._db.execute(
+            "SELECT min(due_at) FROM outbox WHERE channel=? AND state='queued'", (channel,)
+        ).fetchone()[0]
         if found is None:
             return float("inf")
         return max(0.0, (EPOCH + found * _MS - self._w.clock.now()).total_seconds())
@@ -352,15 +374,18 @@ class Judge:
         stamp = (now - EPOCH) // _MS
         self._must(w.engine is not None, "the day ends without a process")
         left = self._db.execute(
-            "SELECT session, job, slot, state FROM occurrence WHERE state IN ('planned','running') AND latest_start < ?", (stamp,)
+            "SELECT session, job, slot, state FROM occurrence WHERE state IN ('planned','running') AND latest_start < ?",
+            (stamp,),
         ).fetchall()
         self._must(not left, f"not ended: {left}")
         after = self._db.execute("SELECT * FROM outbox WHERE state IN ('queued', 'sending')").fetchall()
         self._must(not after, f"still waiting to be told: {after}")
         for row, state in self._rows.items():
-            key, channel, kind, seq = row
+            key, channel, _, seq = row
             if state == "merged":
-                word = [s for r, s in self._rows.items() if r[:2] == (key, channel) and r[2] == "resolved" and r[3] > seq]
+                word = [
+                    s for r, s in self._rows.items() if r[:2] == (key, channel) and r[2] == "resolved" and r[3] > seq
+                ]
                 self._must(word and word[-1] in ("sent", "unknown", "dead"), f"{row} was merged into nothing")
         self._explained()
         if w.script.quiet and w.script.part == "day":
@@ -369,9 +394,7 @@ class Judge:
 
     def _explained(self) -> None:
         """Nothing was missed without a word."""
-        missed = self._db.execute(
-            "SELECT session, job, slot FROM occurrence WHERE state='missed'"
-        ).fetchall()
+        missed = self._db.execute("SELECT session, job, slot FROM occurrence WHERE state='missed'").fetchall()
         told = [body + title for title, body in self._db.execute("SELECT title, body FROM outbox")]
         told += [data for (data,) in self._db.execute("SELECT data FROM alert")]
         for day, job, slot in missed:

@@ -103,7 +103,9 @@ def jobs(every: str, *, own: bool) -> tuple[JobSpec, ...]:
     return tuple(Job.model_validate(one).spec() for one in (*entries, *(OWN if own else ())))
 
 
-def calendar(*, unknown: bool = False, closed: tuple[date, ...] = (), moved: dict[date, str] | None = None) -> SessionCalendar:
+def calendar(
+    *, unknown: bool = False, closed: tuple[date, ...] = (), moved: dict[date, str] | None = None
+) -> SessionCalendar:
     """The week of the tests; `unknown`: nobody knows whether Monday is a session, but the Friday before was one."""
     friday = MONDAY - timedelta(days=3)
     open_days = [friday, *(MONDAY + timedelta(days=n) for n in range(4))]
@@ -249,7 +251,11 @@ def _calendar(chance: random.Random, when: float, put: Put) -> None:
 
     put(when, f"the calendar is entered anew: {which}", change)
     if chance.random() < 0.3:
-        put(when + chance.uniform(1, 3600), "the calendar is entered anew: as it was", lambda world: world.new_calendar(calendar()))
+        put(
+            when + chance.uniform(1, 3600),
+            "the calendar is entered anew: as it was",
+            lambda world: world.new_calendar(calendar()),
+        )
 
 
 def _restarted(chance: random.Random, when: float, put: Put) -> None:
@@ -258,13 +264,17 @@ def _restarted(chance: random.Random, when: float, put: Put) -> None:
 
     def change(world: World) -> None:
         held = {job.name: job for job in world.jobs}
-        extra = Job.model_validate({"name": "extra", "run": "jobs.extra:do", "at": ["open+4h"], "latest_start": "close"}).spec()
+        extra = Job.model_validate(
+            {"name": "extra", "run": "jobs.extra:do", "at": ["open+4h"], "latest_start": "close"}
+        ).spec()
         if which == "one job less":
             held.pop("plain", None)
         elif which == "one job more":
             held["extra"] = extra
         elif which == "one job later" and "choosy" in held:
-            held["choosy"] = replace(held["choosy"], trigger=Job.model_validate(OWN[1] | {"at": ["open+1h", "open+5h"]}).spec().trigger)
+            held["choosy"] = replace(
+                held["choosy"], trigger=Job.model_validate(OWN[1] | {"at": ["open+1h", "open+5h"]}).spec().trigger
+            )
         world.restart(tuple(held.values()))
 
     put(when, f"stopped and started, {which}", change)

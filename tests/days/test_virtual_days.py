@@ -19,7 +19,7 @@ from runbook.clock import host_monotonic
 from tests.days.script import Script
 from tests.days.world import World, dump
 
-DAYS = 200  # in `make test`: the two densest stretches of a day
+DAYS = 40  # in `make test`: the two densest stretches of a day, three to ten of them a second
 WHOLE = 1000  # in `make soak`: whole days
 ROOT = Path(__file__).resolve().parents[2]
 FAST = Path("/dev/shm") if Path("/dev/shm").is_dir() else None  # no power is cut here, so the file may lie in memory

@@ -134,7 +134,9 @@ class World:
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def say(self, text: str) -> None:
-        self.log.append(f"{self.clock.now().astimezone(INDIA):%d %H:%M:%S.%f}"[:15] + f" {self.clock.seconds:10.3f} {text}")
+        self.log.append(
+            f"{self.clock.now().astimezone(INDIA):%d %H:%M:%S.%f}"[:15] + f" {self.clock.seconds:10.3f} {text}"
+        )
 
     def later(self, seconds: float, what: str, do: Callable[[], object], *, ours: bool = False) -> None:
         heapq.heappush(self._queue, _Due(self.clock.seconds + seconds, next(self._numbers), what, do, ours))
@@ -304,8 +306,8 @@ class World:
             wait = (at - self.clock.now()).total_seconds()
             found.append(wait + self.chance.uniform(0.001, PULSE))
         if self.engine is not None:
-            for held in self.engine._running.values():
-                found.append(max(0.0, held.since + held.job.timeout + 0.5 - self.clock.seconds) + 0.2)
+            over = (held.since + held.job.timeout + 0.5 for held in self.engine._running.values())
+            found += [max(0.0, at - self.clock.seconds) + 0.2 for at in over]
         return min(found, default=1800.0)
 
     def _arm(self, instant: datetime) -> None:
@@ -429,7 +431,9 @@ class World:
 
     def totals(self) -> None:
         if self.engine is not None and self.watching:
-            self.engine.post(FeedTotals(self.script.day, self.clock.now().replace(second=0, microsecond=0), {"ticks": 1}))
+            self.engine.post(
+                FeedTotals(self.script.day, self.clock.now().replace(second=0, microsecond=0), {"ticks": 1})
+            )
 
     # -- sends: this world is the notifier ----------------------------------------------------------------------------
 
@@ -498,4 +502,3 @@ def dump(path: Path) -> list[str]:
         rows = [f"{name} {row}" for name in tables for row in held.execute(f"SELECT * FROM {name} ORDER BY rowid")]
     held.close()
     return rows
-
