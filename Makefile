@@ -41,7 +41,7 @@ bench: $(READY)  ## the figures behind what is claimed about speed and size
 lock: $(READY)   ## resolve requirements.lock anew, for Python 3.11 to 3.13, without any address
 	$(PY) -m pip install --quiet uv
 	UV_NO_CONFIG=1 $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-annotate --group dev pyproject.toml -o requirements.lock --custom-compile-command "make lock"
+	  --no-annotate --extra postgres --group dev pyproject.toml -o requirements.lock --custom-compile-command "make lock"
 
 wheel: $(READY)  ## build dist/
 	$(PY) -m build --no-isolation

@@ -105,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--date", type=_day, metavar="D", help="default: today")
     json_too(one)
     _feed(add, json_too)
+    _db(add, json_too)
     one = add("doctor", "doctor:doctor", "every hop from runbook to the bot, now; read-only, safe against bans")
     one.add_argument("--probe", action="store_true", help="open a stream of its own although a daemon watches one")
     one.add_argument(
@@ -127,8 +128,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--slot", metavar="S", help="which of the job's anchors (default: the last)")
     one.add_argument("--reason", default="", help="why, for the ledger")
     one.add_argument("--again", action="store_true", help="also when it has succeeded already")
-    one = add("notify", "run:notify", "send a numbered test message on each channel")
-    one.add_argument("what", choices=("test",))
+    one = add("notify", "run:notify", "send a numbered test message on each channel; or set a Telegram bot up")
+    one.add_argument("what", choices=("test", "setup"), help="setup: print the chat and the user a bot hears from")
+    one.add_argument("service", nargs="?", choices=("telegram",), help="with setup")
     one.add_argument("--channel", metavar="NAME")
     json_too(one)
     one = add(
@@ -166,6 +168,26 @@ def _feed(
     )  # fmt: skip
     one.add_argument("--cuts", type=int, default=40, metavar="N", help="losses made of each session (default 40)")
     json_too(one)
+
+
+def _db(
+    add: Callable[[str, str, str], argparse.ArgumentParser], json_too: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """`runbook db ...`: the database's own keep."""
+    top = add("db", "db:check", "the database: read all of it, copy it, go back to a copy")
+    actions = top.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=text, description=text)
+        made.set_defaults(handler=f"db:{name}")
+        return made
+
+    json_too(action("check", "every page read: damage, version, sizes, growth, what will be rolled up; 0 well, 1 not"))
+    one = action("backup", "a copy while the daemon runs, read back before it gets its name")
+    one.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: by the time, among the daily ones")
+    one = action("restore", "a copy in the place of the database, which is kept; not while a daemon runs")
+    one.add_argument("file", type=Path, metavar="FILE", help="what `db backup` or the step backup_db wrote")
+    one.add_argument("--yes", action="store_true", help="without asking")
 
 
 def _calendar(

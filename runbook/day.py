@@ -35,6 +35,27 @@ class FeedSample:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """Firings of a repeat that were all well, one after the other, and of which no more is kept than this.
+
+    `first` and `last` are when the first and the last of the `count` began. What stands before and after them in the
+    ledger is kept as it was.
+    """
+
+    job: str
+    first: datetime
+    last: datetime
+    count: int
+
+    def began(self) -> tuple[datetime, ...]:
+        """When each began, were they evenly spread; a repeat's firings are."""
+        if self.count == 1:
+            return (self.first,)
+        apart = (self.last - self.first) / (self.count - 1)
+        return tuple(self.first + n * apart for n in range(self.count))
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Who holds the database. `data` is what the daemon last said of itself."""
 
@@ -70,3 +91,4 @@ class DayFacts:
     samples: tuple[FeedSample, ...]
     alerts: tuple[Alert, ...]
     messages: tuple[Row, ...]
+    rolled: tuple[Tally, ...] = ()

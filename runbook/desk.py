@@ -23,6 +23,7 @@ from runbook.probe import evidence_of, probe
 from runbook.report import Report, short
 from runbook.session import INDIA, Session, SessionCalendar
 from runbook.symbols import Symbol, resolve
+from runbook.upkeep import Backup
 from runbook.verify import Ladder, StreamEvidence
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Tools:
     open_alerts: Callable[[], Sequence[str]]
     calendar: Callable[[], SessionCalendar]
     market_calendar: MarketCalendar
+    back_up: Callable[[date], Backup]
 
 
 class TheDesk:
@@ -253,6 +255,10 @@ class TheDesk:
         report = self._t.report(ctx.session)
         kept = self._t.keep_report(report)
         return Found(Verdict.OK, f"written to {kept}", {"file": kept}, tell=short(report))
+
+    def back_up(self, ctx: Context) -> Found:
+        """Copy the ledger, prove the copy, remove old ones; then roll up what is old. Raises StoreError without a copy."""
+        return self._t.back_up(ctx.session.date).found()
 
 
 def _subscribed(view: Watching) -> str:

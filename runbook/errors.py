@@ -9,6 +9,7 @@ RunbookError
 ├── StoreError
 │   ├── StoreBusy          another process held the database past the busy time-out
 │   ├── StoreNewer         the database was written by a newer runbook
+│   ├── LeaseLost          another process took the lease: what this one writes no longer counts
 │   └── AlreadyRunning     a live daemon holds this database
 ├── GatewayError           OpenAlgo or the broker behind it
 │   ├── GatewayUnreachable nothing answers at the address (down, refused, time-out, DNS)
@@ -29,6 +30,12 @@ RunbookError
 ├── RelayFailed            the relay for the bot: its port is taken, or it fell behind
 ├── BadTick                a tick without a usable price
 ├── SendFailed             a notification was not accepted
+├── PhoneError             Telegram's bot API
+│   ├── PhoneUnreachable   no answer, or none of Telegram's
+│   ├── PhoneRefused       the token is no bot's
+│   ├── PhoneShared        another program polls the same bot
+│   ├── PhoneFlooded       429: how long to keep still
+│   └── PhoneRejected      Telegram refused this one request
 └── JobFailed / Skip       raised by steps (also importable from `runbook`)
 """
 
@@ -104,6 +111,13 @@ class StoreNewer(StoreError):
     """The database was written by a newer runbook."""
 
     hint = "install the newer runbook again, or give this one another `database:`"
+    permanent = True
+
+
+class LeaseLost(StoreError):
+    """Another process has taken the lease of this database."""
+
+    hint = "`runbook status` names the process that holds it now"
     permanent = True
 
 
@@ -221,6 +235,51 @@ class BadTick(RunbookError):
 
 class SendFailed(RunbookError):
     """The notification was not accepted."""
+
+
+class PhoneError(RunbookError):
+    """Telegram did not do what was asked."""
+
+
+class PhoneUnreachable(PhoneError):
+    """Telegram does not answer."""
+
+    hint = "can this host reach api.telegram.org? `curl -sI https://api.telegram.org`"
+
+    def __init__(self, message: str | None = None, *, taken: bool = False) -> None:
+        super().__init__(message)
+        self.taken = taken  # the request may have been received: what it asked for may have happened
+
+
+class PhoneRefused(PhoneError):
+    """Telegram knows no bot with this token."""
+
+    hint = "copy the token again from @BotFather; a revoked one never works again"
+    permanent = True
+
+
+class PhoneShared(PhoneError):
+    """Another program polls this token."""
+
+    hint = "give runbook a bot of its own (@BotFather, /newbot): one token has room for one listener, and OpenAlgo polls its own bot"
+
+
+class PhoneFlooded(PhoneError):
+    """Telegram asks to be left alone for a while."""
+
+    def __init__(self, message: str | None = None, *, seconds: float = 30.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class PhoneRejected(PhoneError):
+    """Telegram refused the request."""
+
+    permanent = True
+
+    def __init__(self, message: str | None = None, *, moved_to: int | None = None) -> None:
+        super().__init__(message)
+        self.moved_to = moved_to  # where the chat is now: a group that became a supergroup
 
 
 class JobFailed(RunbookError):

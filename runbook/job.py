@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from runbook.session import Session
 
 
+_LONGEST_BACKOFF = timedelta(minutes=15)
+
+
 class Verdict(StrEnum):
     """What a step found; its outcome says only whether it could look."""
 
@@ -64,6 +67,27 @@ class OnAbandoned(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Retries:
+    """A failed attempt is made again at most `most` times: after `backoff`, then twice as long each time, to 15 min.
+
+    Never after `until`, nor after the occurrence's latest start.
+    """
+
+    most: int
+    backoff: timedelta
+    until: Anchor | None = None
+
+    def wait(self, n: int) -> timedelta | None:
+        """How long after the n-th attempt (from 1) the next one comes; None when there is none."""
+        return min(self.backoff * 2 ** (n - 1), _LONGEST_BACKOFF) if n <= self.most else None
+
+    @property
+    def waits(self) -> timedelta:
+        """All waits together."""
+        return sum((self.wait(n) or timedelta() for n in range(1, self.most + 1)), timedelta())
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """One entry of `jobs:`, parsed. `timeout` is real seconds for one attempt."""
 
@@ -84,6 +108,7 @@ class JobSpec:
     severity: Severity = Severity.WARNING
     to: tuple[str, ...] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a token
+    retries: Retries | None = None
 
     @property
     def repeating(self) -> bool:
@@ -122,6 +147,7 @@ class Desk(Protocol):
     def check_feed(self, ctx: Context) -> Found: ...
     def reconcile(self, ctx: Context) -> Found: ...
     def report(self, ctx: Context) -> Found: ...
+    def back_up(self, ctx: Context) -> Found: ...
 
 
 @dataclass(frozen=True, slots=True)

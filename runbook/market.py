@@ -22,6 +22,9 @@ class Instrument:
     symbol: str
     exchange: str
 
+    def __hash__(self) -> int:
+        return hash(self.symbol)  # asked several times for each tick; a text knows its own
+
     def __str__(self) -> str:
         return f"{self.exchange}:{self.symbol}"
 

@@ -113,8 +113,9 @@ def recover(row: Row, now: datetime) -> Row:
 
 
 def text_of(row: Row) -> Message:
-    """The message as it goes out now; a repeat says so."""
-    return replace(row.message, title=f"{row.message.title} {REPEAT_MARK}") if row.repeat else row.message
+    """The message as it goes out now, with the key of what it is about; a repeat says so."""
+    title = f"{row.message.title} {REPEAT_MARK}" if row.repeat else row.message.title
+    return replace(row.message, title=title, about=(row.key,))
 
 
 def earliest(history: Sequence[datetime], now: datetime) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
@@ -11,6 +11,7 @@ from typing import Protocol
 from runbook.budget import Budget
 from runbook.feed.events import StreamEvent
 from runbook.market import Instrument, Quote
+from runbook.phone import Batch, Keyboard
 
 
 class GatewayMode(StrEnum):
@@ -202,10 +203,14 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a person reads: plain text; a door escapes it for its channel and cuts it to the channel's length."""
+    """What a person reads: plain text; a door escapes it for its channel and cuts it to the channel's length.
+
+    `about` are the keys of what it tells of, for a channel that can offer buttons; they are no part of the message itself.
+    """
 
     title: str
     body: str
+    about: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Notifier(Protocol):
@@ -216,3 +221,28 @@ class Notifier(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Telephone(Protocol):
+    """A bot that people talk to. Every call raises a PhoneError that says whose fault it is."""
+
+    def name(self) -> str:
+        """What the bot is called, without the @."""
+        ...
+
+    def listen(self, after: int | None, seconds: float) -> Batch:
+        """What was said since; waits for it at most `seconds`. `after` confirms all before it: they never come again."""
+        ...
+
+    def say(self, chat: int, text: str, keyboard: Keyboard = (), reply_to: int = 0) -> None: ...
+    def answer(self, press: str, text: str) -> None:
+        """The short word that shows on top of the chat after a press."""
+        ...
+
+    def buttons(self, chat: int, message: int, keyboard: Keyboard) -> None:
+        """Put these buttons under a message in place of those that are there."""
+        ...
+
+    def close(self) -> None:
+        """End every call under way within a second, and refuse further ones."""
+        ...

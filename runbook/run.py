@@ -108,8 +108,11 @@ class Moved:
     now: datetime
 
 
-def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: object) -> Run:
-    """What an attempt came to. Nothing is lost: an exception of any kind becomes a row with its class and text."""
+def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: object, until: datetime | None = None) -> Run:
+    """What an attempt came to. Nothing is lost: an exception of any kind becomes a row with its class and text.
+
+    `until` is when the job's retries end in this session, where they say so.
+    """
     occurrence = attempt.occurrence
     error_class = hint = None
     if isinstance(result, Found) and (why := _unfit(result)):
@@ -143,9 +146,9 @@ def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: object) -> R
             outcome, verdict, error_class = State.FAILED, Verdict.UNKNOWN, "TypeError"
             reason = f"the step returned {type(result).__name__}; accepted: Found(...) or None"
     again = None
-    if job.repeat_until_ok is not None and verdict is not Verdict.OK and outcome is not State.SKIPPED:
-        again = ended + job.repeat_until_ok
-        again = again if again <= occurrence.latest_start else None
+    if verdict is not Verdict.OK and outcome is not State.SKIPPED:
+        hopeless = isinstance(result, RunbookError) and result.permanent
+        again = _again(job, attempt, ended, until, failed=outcome is State.FAILED and not hopeless)
     tell = result.tell if isinstance(result, Found) else None
     causes = result.causes if isinstance(result, Found) else ()
     return Run(
@@ -187,12 +190,19 @@ def _words(exc: BaseException) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def overran(job: JobSpec, attempt: Attempt, now: datetime) -> Run:
+def _again(job: JobSpec, attempt: Attempt, ended: datetime, until: datetime | None, *, failed: bool) -> datetime | None:
+    """When to try once more: a check that repeats until it passes, or a failure that has retries left."""
+    wait = job.repeat_until_ok
+    if wait is None and failed and job.retries is not None:
+        wait = job.retries.wait(attempt.n)
+    last = attempt.occurrence.latest_start if until is None else min(until, attempt.occurrence.latest_start)
+    return ended + wait if wait is not None and ended + wait <= last else None
+
+
+def overran(job: JobSpec, attempt: Attempt, now: datetime, until: datetime | None = None) -> Run:
     """An attempt that used up its time: its thread is left behind, its slot is free at once."""
     reason = f"still running after {job.timeout:g} s; given up, whatever it may yet do does not count"
-    again = now + job.repeat_until_ok if job.repeat_until_ok is not None else None
-    if again is not None and again > attempt.occurrence.latest_start:
-        again = None
+    again = _again(job, attempt, now, until, failed=True)
     return Run(
         attempt.occurrence.key, attempt.n, attempt.actor, attempt.started, now, State.TIMED_OUT, Verdict.UNKNOWN, reason,
         hint=f"raise `timeout:` of {job.name} if it needs longer", error_class="Overrun", again_at=again,

@@ -141,7 +141,7 @@ def _other_reasons(facts: StatusFacts) -> Iterator[str]:
 
 
 def _steps(facts: StatusFacts) -> tuple[Step, ...]:
-    return steps(facts.day.entries, ()) if facts.day is not None else ()
+    return steps(facts.day.entries, (), facts.day.rolled) if facts.day is not None else ()
 
 
 def _feed(facts: StatusFacts) -> Mapping[str, Any]:

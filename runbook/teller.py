@@ -163,7 +163,8 @@ class Teller:
                 queued = [r.due_at for r in waiting if r.state is State.QUEUED]
                 return min([_LOOK, *((due - now).total_seconds() for due in queued if due > now)])
             row = outbox.claim(row, now)
-            books.alerts.store(row)
+            if not books.alerts.claim(row, self._store.epoch):
+                return _LOOK  # another process sends it
             self._busy.add(channel)
         try:
             delivery, reason = self._notifier.send(channel, outbox.text_of(row), SEND_SECONDS)

@@ -23,6 +23,7 @@ _DURATION = re.compile(
 )
 _ANCHOR = re.compile(r"(?P<base>open|close)(?:(?P<sign>[+-])(?P<offset>.+))?", re.ASCII)
 _CLOCK = re.compile(r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?", re.ASCII)
+_SHORTEST = timedelta(hours=1)  # a Muhurat evening: no session is shorter
 _FURTHEST = timedelta(hours=24)  # a session's jobs lie within a day of it; more is a slip such as 45h for 45m
 _DENSEST = timedelta(seconds=1)  # each firing is a row of the ledger
 
@@ -184,6 +185,15 @@ def order_fault(earlier: Anchor, later: Anchor, sessions: Iterable[Session] = ()
         if earlier.at(session) >= later.at(session):
             first, second = describe(earlier, session), describe(later, session)
             return f"{earlier} is not before {later} on {session.date}: {first}, {second}"
+    return None
+
+
+def room(earlier: Anchor, later: Anchor) -> timedelta | None:
+    """The least time between the two in any session, or None where it cannot be told (a clock time and an edge)."""
+    if earlier.base == later.base:
+        return _key(later) - _key(earlier)
+    if (earlier.base, later.base) == ("open", "close"):
+        return _SHORTEST - earlier.offset + later.offset
     return None
 
 

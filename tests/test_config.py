@@ -16,8 +16,8 @@ from runbook.alert import Severity
 from runbook.config import Config, defaults, derived_stream, environment, mask_url, parse
 from runbook.errors import ConfigError, FileFaults
 from runbook.fault import Fault
-from runbook.job import IfLate, OnAbandoned
-from runbook.trigger import At, Every
+from runbook.job import IfLate, OnAbandoned, Retries
+from runbook.trigger import Anchor, At, Every
 
 ROOT = Path(__file__).resolve().parents[1]
 ENV = {"OPENALGO_API_KEY": "key-of-the-desk-0123456789", "PHONE": "tgram://123456789:token-of-the-phone/42"}
@@ -104,6 +104,13 @@ def test_an_entry_of_the_same_name_changes_only_what_it_says(site):
     assert shipped is not None
     assert (job.timeout, job.severity, job.to) == (45.0, Severity.WARNING, ("phone",))
     assert (job.trigger, job.run, job.deadline) == (shipped.trigger, shipped.run, shipped.deadline)
+
+
+def test_retries_come_with_a_usual_wait_and_may_end_early(site):
+    given = read(MINIMAL + jobs("{name: report_day, retries: {max: 2, until: close+50m}}"), site)
+    report = given.job("report_day")
+    assert report is not None
+    assert report.retries == Retries(2, timedelta(seconds=30), Anchor.parse("close+50m"))
 
 
 def test_a_new_trigger_replaces_the_old_one_whole(site):
@@ -292,6 +299,18 @@ def test_the_faults_stand_in_the_order_of_the_file(site):
         (jobs("{name: check_feed, at: open, from: open}"), "jobs[0]", "go with every", "together"),
         (jobs("{name: check_feed, at: []}"), "jobs[0].at", "no anchor", "at least one"),
         (jobs("{name: report_day, latest_start: close+30m}"), "jobs[0]", "is not before", "latest_start after"),
+        (jobs("{name: check_feed, timeout: 31s}"), "jobs[0]", "timeout 31s is longer than every 30s", "before the next"),
+        (jobs("{name: check_feed, retries: {max: 1}}"), "jobs[0]", "no retries", "runs at an anchor"),
+        (jobs("{name: verify_broker, retries: {max: 1}}"), "jobs[0]", "tries again already", "runs at an anchor"),
+        (jobs("{name: report_day, acts: true, retries: {max: 1}}"), "jobs[0]", "what acts", "only looks"),
+        (jobs("{name: report_day, retries: {max: 0}}"), "jobs[0].retries.max", "found 0", "1 to 10"),
+        (jobs("{name: report_day, latest_start: close+35m, retries: {max: 3, backoff: 1m}}"), "jobs[0]",
+         "4 attempts of 1m and the waits between them need 11m, and from close+30m to latest_start close+35m there are 5m",
+         "less retries"),
+        (jobs("{name: report_day, retries: {max: 1, until: close+31m}}"), "jobs[0]", "to retries.until close+31m there are 1m", "less"),
+        (jobs("{name: start_feed, latest_start: close-15m, repeat_until_ok: null, timeout: 10m, retries: {max: 5}}"), "jobs[0]",
+         "from open-15m to latest_start close-15m there are 1h", "less retries"),
+        (jobs("{name: report_day, timeout: 31m}"), "jobs[0]", "to the deadline close+60m there are 30m", "a deadline that"),
         (jobs("{name: report_day, if_late: wait}"), "jobs[0].if_late", "'wait'", "'run' or 'skip'"),
         (jobs("just text"), "jobs[5]", "'just text'", ""),
         ("jobs: {name: x}\n", "jobs", "(a mapping)", "tuple"),

@@ -26,6 +26,7 @@ from runbook.recon import TradeLog
 from runbook.report import Report, build
 from runbook.session import Day, DayStatus, Session
 from runbook.symbols import NearestFuture
+from runbook.upkeep import Backup
 from tests.fakes import (
     MONDAY,
     NIFTY,
@@ -106,7 +107,7 @@ class Desk:
                 self.clock, self.gateway, self.monitor, self._probe, more.get("symbols", (NIFTY,)), mode,
                 "analyze" if mode == "analyzer" else "live", "http://desk", lambda _day: self.trades,
                 lambda _day: Everywhere(), self._build, self._keep, lambda: self.open, calendar,
-                FakeMarketCalendar(),
+                FakeMarketCalendar(), lambda day: Backup(f"backups/runbook-{day}.db", 400_000, 812, 0.2),
             )
         )  # fmt: skip
 

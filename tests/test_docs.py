@@ -75,6 +75,24 @@ def test_every_reading_command_offers_json_and_the_keys_are_documented():
         assert re.search(rf"^## `runbook {name}\b.*--json", JSON, re.MULTILINE), name
 
 
+def test_the_page_of_the_phone_names_every_command_as_the_help_does_and_its_configuration_loads(tmp_path: Path):
+    from runbook.phone import MOST, USAGE
+
+    page = (ROOT / "docs" / "phone.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(/[^`]+)` \| (.+?) \|$", page, re.MULTILINE))
+    assert rows == {form: what for form, what, _ in USAGE.values()}
+    assert f"more than {MOST} commands a minute" in page
+    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+    top = yaml_block().split("notify:")[0]
+    for block in re.findall(r"   ```yaml\n(.*?)   ```", page, re.DOTALL):
+        config = parse(
+            parse_yaml(top + block.replace("\n   ", "\n").removeprefix("   "), "phone.md"),
+            tmp_path,
+            {"OPENALGO_API_KEY": "0" * 64},
+        )
+        assert config.settings.notify["phone"].telegram is not None
+
+
 def documented(heading: str) -> set[str]:
     section = JSON.split(f"## `runbook {heading}", 1)[1].split("\n## ", 1)[0]
     return set(re.findall(r"`([a-z_]+)`", section))

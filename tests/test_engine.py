@@ -22,7 +22,7 @@ from runbook.clock import RehearsalClock, host_monotonic
 from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
 from runbook.errors import AlreadyRunning, CalendarError, JobFailed, Skip, StoreBusy
-from runbook.job import Context, Found, IfLate, JobSpec, Key, OnAbandoned, Step, Verdict
+from runbook.job import Context, Found, IfLate, JobSpec, Key, OnAbandoned, Retries, Step, Verdict
 from runbook.run import Entry, Run, State
 from runbook.session import INDIA, SessionCalendar
 from runbook.teller import Teller, Voice
@@ -500,6 +500,66 @@ def test_a_hung_check_is_tried_again(make):
 
 
 # -- one after another ----------------------------------------------------------------------------------------------------
+
+
+THRICE = Retries(2, timedelta(minutes=1))
+
+
+def test_a_failure_with_retries_left_is_made_again_quietly_and_ends_well(make):
+    w = make(job("sum", "open-30m", retries=THRICE))
+    w.steps.does["sum"] = fail
+    w.start().go("08:45", "08:45:59")
+    assert len(w.steps.called) == 1
+    assert w.entry("sum", "open-30m").state is State.PLANNED
+    w.go("08:46:05", "08:47:59")
+    assert len(w.steps.called) == 2  # the second wait is twice as long
+    w.steps.does["sum"] = lambda _ctx: OK
+    w.go("08:48:15")
+    held = w.entry("sum", "open-30m")
+    assert (held.state, held.verdict, [t.outcome for t in held.tries]) == (
+        State.SUCCEEDED, Verdict.OK, [State.FAILED, State.FAILED, State.SUCCEEDED],
+    )  # fmt: skip
+    assert w.told() == []
+
+
+def test_a_failure_whose_retries_are_spent_is_told_once(make):
+    w = make(job("sum", "open-30m", retries=THRICE))
+    w.steps.does["sum"] = fail
+    w.start().go("08:45", "08:46:05", "08:48:15", "08:52:30", "09:30")
+    held = w.entry("sum", "open-30m")
+    assert (held.state, len(held.tries)) == (State.FAILED, 3)
+    assert len(w.told()) == 1
+
+
+def test_a_failure_that_is_still_there_at_its_deadline_is_told_while_it_is_tried_on(make):
+    w = make(job("sum", "open-30m", deadline=Anchor.parse("open-29m"), retries=THRICE))
+    w.steps.does["sum"] = fail
+    w.start().go("08:45", "08:46:05")
+    assert w.entry("sum", "open-30m").state is State.PLANNED
+    assert len(w.told()) == 1
+
+
+def test_a_hung_attempt_is_made_again_too(make):
+    w = make(job("sum", "open-30m", timeout=0.2, retries=THRICE))
+    hang = threading.Event()
+    w.steps.does["sum"] = lambda _ctx: hang.wait(30)
+    w.start().go("08:45")
+    until(lambda: w.entry("sum", "open-30m").state is State.PLANNED, "it is not given up")
+    w.steps.does["sum"] = lambda _ctx: OK
+    w.go("08:46:10")
+    hang.set()
+    assert [t.outcome for t in w.entry("sum", "open-30m").tries] == [State.TIMED_OUT, State.SUCCEEDED]
+
+
+def test_retries_that_fell_into_a_downtime_are_over_and_told(make):
+    w = make(job("sum", "open-30m", latest="open-20m", retries=THRICE))
+    w.steps.does["sum"] = fail
+    w.start().go("08:45")
+    w.stop()
+    later = w.again("09:30").start()
+    held = later.entry("sum", "open-30m")
+    assert (held.state, "not tried after 08:55" in held.reason) == (State.FAILED, True)
+    assert "failed: sum of 2026-11-23: the log is gone; not tried" in later.message("started").message.body
 
 
 def test_what_comes_after_another_waits_for_it_and_runs_whatever_it_came_to(make):

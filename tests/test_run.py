@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from runbook.errors import BrokerTokenDead, JobFailed, Skip
-from runbook.job import Found, JobSpec, Key, Occurrence, Verdict
+from runbook.errors import BrokerTokenDead, JobFailed, Skip, WrongKey
+from runbook.job import Found, JobSpec, Key, Occurrence, Retries, Verdict
 from runbook.run import Attempt, State, abandoned, overran, settle
 from runbook.trigger import Anchor, At
 from tests.fakes import MONDAY, at
@@ -190,3 +190,35 @@ def test_facts_may_be_any_mapping():
             return 1
 
     assert dict(settle(JOB, ATTEMPT, ENDED, Found(Verdict.OK, "x", Own())).facts) == {"a": 1}
+
+
+RETRIES = replace(JOB, retries=Retries(3, timedelta(minutes=4)))
+
+
+def test_a_failed_attempt_comes_again_after_a_wait_that_doubles_up_to_a_quarter_of_an_hour():
+    waits = []
+    for n in (1, 2, 3, 4):
+        done = settle(RETRIES, replace(ATTEMPT, n=n), ENDED, JobFailed("no"))
+        waits.append(done.again_at and done.again_at - ENDED)
+    assert waits == [timedelta(minutes=4), timedelta(minutes=8), timedelta(minutes=15), None]
+    assert RETRIES.retries is not None
+    assert RETRIES.retries.waits == timedelta(minutes=27)
+
+
+def test_what_cannot_become_better_is_not_tried_again():
+    assert settle(RETRIES, ATTEMPT, ENDED, WrongKey("no")).again_at is None
+    assert settle(RETRIES, ATTEMPT, ENDED, BrokerTokenDead("503")).again_at is not None
+
+
+def test_only_a_failure_is_tried_again_not_a_finding():
+    assert settle(RETRIES, ATTEMPT, ENDED, Found(Verdict.BAD, "a break")).again_at is None
+    assert settle(RETRIES, ATTEMPT, ENDED, Skip("holiday")).again_at is None
+    assert overran(RETRIES, ATTEMPT, ENDED).again_at == ENDED + timedelta(minutes=4)
+
+
+def test_retries_end_at_their_own_end_or_at_the_latest_start():
+    early = replace(ATTEMPT, occurrence=replace(OCCURRENCE, latest_start=at("08:19")))
+    assert settle(RETRIES, early, ENDED, JobFailed("no")).again_at is None
+    assert settle(RETRIES, ATTEMPT, ENDED, JobFailed("no"), at("08:20")).again_at == at("08:20")
+    assert settle(RETRIES, ATTEMPT, ENDED, JobFailed("no"), at("08:19:59")).again_at is None
+    assert overran(RETRIES, ATTEMPT, ENDED, at("08:19:59")).again_at is None

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook.clock import host_monotonic
-from runbook.ports import Delivery, Message
+from runbook.ports import Delivery, Message, Notifier
 
 IDLE = 60.0  # seconds of silence after which a child ends: 45 MB are not kept for the next alarm of the day
 CHECK_TIMEOUT = 15.0
@@ -48,6 +48,21 @@ class ChildNotifier:
         """Kill what is still sending; it may have arrived, and its sender is told so."""
         for channel in self._channels.values():
             channel.close()
+
+
+class ByChannel:
+    """Several notifiers as one: those that serve a channel of their own, and one for all the others."""
+
+    def __init__(self, own: Mapping[str, Notifier], rest: Notifier) -> None:
+        self._own = dict(own)
+        self._rest = rest
+
+    def send(self, channel: str, message: Message, timeout: float) -> tuple[Delivery, str]:
+        return self._own.get(channel, self._rest).send(channel, message, timeout)
+
+    def close(self) -> None:
+        for notifier in (*self._own.values(), self._rest):
+            notifier.close()
 
 
 def check_url(url: str, timeout: float = CHECK_TIMEOUT) -> str | None:

@@ -2,7 +2,9 @@
 
 site     what a site holds: configuration, ledger, calendar, files
 doors    OpenAlgo, the channels, the bot, the host
+phone    buttons and listeners of the telegram channels
 daemon   the daemon, put together
+upkeep   the database's backup, retention, check and restore
 library  the feed without a daemon, for a bot's own process
 """
 
@@ -22,6 +24,7 @@ from runbook.app.doors import (
     write_bundle,
 )
 from runbook.app.library import open_feed
+from runbook.app.phone import bot_of, bots
 from runbook.app.site import (
     CONFIG,
     almanac,
@@ -39,21 +42,27 @@ from runbook.app.site import (
     read_bot_trades,
     recorded_sessions,
     recorded_ticks,
+    status_facts,
     warnings,
     year_list,
 )
+from runbook.app.upkeep import back_up_now, examine, restore
 
 __all__ = [
     "CONFIG",
     "Daemon",
     "Hooks",
     "almanac",
+    "back_up_now",
+    "bot_of",
     "bot_watch",
+    "bots",
     "bundle_target",
     "calendar_faults",
     "calendar_files",
     "channel_faults",
     "day_facts",
+    "examine",
     "follow_sources",
     "gateway",
     "host",
@@ -73,6 +82,8 @@ __all__ = [
     "read_bot_trades",
     "recorded_sessions",
     "recorded_ticks",
+    "restore",
+    "status_facts",
     "stream",
     "warnings",
     "write_bundle",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook.almanac import Almanac, Why, quieted
-from runbook.app import doors, site
+from runbook.app import doors, phone, site, upkeep
 from runbook.budget import Budget
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runbook.desk import TheDesk
     from runbook.engine import CalendarNews, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
+    from runbook.listener import Listener
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.report import Report
@@ -54,6 +55,7 @@ class Hooks:
     on_run: Callable[[Run], None] = lambda _run: None
     on_sent: Callable[[Row], None] = lambda _row: None
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
+    make_bot: phone.MakeBot = phone.bot_of
     log: Path | None = None  # the file this process logs to, so that others can name it
 
 
@@ -81,6 +83,7 @@ class Daemon:
         self.teller: Teller
         self.desk: TheDesk
         self.vigil: Vigil
+        self._listeners: list[Listener] = []
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -103,6 +106,8 @@ class Daemon:
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
+                for listener in self._listeners:
+                    listener.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
         except BaseException:
@@ -112,6 +117,7 @@ class Daemon:
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         parts: list[tuple[str, Callable[[], object]]] = [
+            *(("phone", listener.stop) for listener in self._listeners),
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
@@ -164,7 +170,12 @@ class Daemon:
         self._relay = relay = self._make_relay(ticks)
         calendar = self.almanac.calendar()
         channels = tuple(config.secrets.channels)
-        self.teller = Teller(self.store, doors.notifier(config), channels, clock, self._hooks.on_sent)
+        deeds = phone.deeds()
+        notifier = doors.notifier(config, phone.buttons(self.store, deeds), self._hooks.make_bot)
+        self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
+        self._listeners = phone.listeners(
+            config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge, self._hooks.make_bot
+        )
         policy = self._hooks.policy(site.policy_of(config))
         self.monitor = Monitor(
             FeedParts(
@@ -186,6 +197,7 @@ class Daemon:
                 clock, self._gateway, self.monitor, lambda: doors.stream(config, clock), settings.symbols, settings.mode,
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
+                back_up=lambda day: upkeep.back_up(config, self.store, day),
             )
         )  # fmt: skip
         self.engine = Engine(

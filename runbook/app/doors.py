@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbook.app import site
+from runbook.app import phone, site
 from runbook.clock import Clock
 from runbook.config import Config
+from runbook.phone import Keyboard
 from runbook.ports import Notifier, TickStream
 
 if TYPE_CHECKING:
@@ -96,10 +97,20 @@ def locked(config: Config) -> bool:
     return DatabaseLock(config.database_path).held()
 
 
-def notifier(config: Config) -> Notifier:
-    from runbook.adapters.notify import ChildNotifier
+def notifier(
+    config: Config, offer: Callable[[Sequence[str]], Keyboard] = lambda _about: (), make: phone.MakeBot = phone.bot_of
+) -> Notifier:
+    """Every channel of the site; `offer` gives the buttons under a message, for the channels that can have some."""
+    from runbook.adapters.notify import ByChannel, ChildNotifier
+    from runbook.adapters.telegram import TelegramNotifier
 
-    return ChildNotifier(config.secrets.channels)
+    own: dict[str, Notifier] = {}
+    for name, token in phone.bots(config).items():
+        spec = config.settings.notify[name].telegram
+        if spec is not None and spec.chat is not None:
+            own[name] = TelegramNotifier(make(token), spec.chat, offer)
+    rest = ChildNotifier({name: url for name, url in config.secrets.channels.items() if name not in own})
+    return ByChannel(own, rest) if own else rest
 
 
 def follow_sources(config: Config, openalgo: OpenAlgo, spent: Callable[[], None]) -> Sources:

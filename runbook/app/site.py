@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runbook.adapters.store import Store
     from runbook.config.form import Feed
     from runbook.recon import PriceRanges, TradeLog
+    from runbook.status import StatusFacts
     from runbook.yearlist import Listed
 
 log = logging.getLogger(__name__)
@@ -107,12 +108,12 @@ def prepare(config: Config, now: datetime) -> tuple[str, ...]:
 
 
 def channel_faults(config: Config) -> list[Fault]:
-    """Channels whose URL Apprise does not understand; the URL itself is not shown."""
+    """Channels whose URL Apprise does not understand; the URL itself is not shown. A bot's token was looked at before."""
     from runbook.adapters.notify import check_url
 
     found = []
     for name, url in config.secrets.channels.items():
-        if why := check_url(url):
+        if config.settings.notify[name].telegram is None and (why := check_url(url)):
             found.append(
                 Fault(CONFIG, None, f"notify.{name}", why, "an Apprise URL", "tgram://TOKEN/CHAT or mailto://...")
             )
@@ -163,7 +164,24 @@ def day_facts(store: Store, calendar: SessionCalendar, day: date) -> DayFacts:
         return DayFacts(
             calendar.day(day), tuple(books.ledger.session(day)), tuple(books.feed.changes(day)),
             tuple(books.feed.samples(day)), tuple(books.alerts.of_session(day)), tuple(books.alerts.messages(day)),
+            tuple(books.repeats.tallies(day)),
         )  # fmt: skip
+
+
+def status_facts(config: Config, store: Store, calendar: SessionCalendar, now: datetime) -> StatusFacts:
+    """All that a status is made of: of today, or of the newest session where today has none."""
+    from runbook.status import StatusFacts
+
+    with store.read() as books:
+        lease, alerts, unsent = books.desk.lease(), books.alerts.unresolved(), books.alerts.unsent()
+        known = books.ledger.sessions(1)
+    shown = calendar.today(now)
+    if calendar.day(shown).session is None and known and (newest := calendar.session_at(now)) is not None:
+        shown = newest.date
+    return StatusFacts(
+        now, calendar, day_facts(store, calendar, shown), lease, tuple(alerts), unsent, config.notes,
+        mode=config.settings.mode,
+    )  # fmt: skip
 
 
 def warnings(config: Config) -> list[str]:

@@ -99,37 +99,18 @@ def _span(args: argparse.Namespace, today: date) -> tuple[date, date]:
 
 def status(args: argparse.Namespace) -> int:
     """How things stand: 0 green, 1 attention, 3 no live daemon."""
-    from runbook.status import StatusFacts, exit_code, render_status, status_json
+    from runbook.status import exit_code, render_status, status_json
 
     config = app.load_config(args.site)
     now = SystemClock().now()
     with _ledger(config) as store:
         calendar = app.almanac(config, store).calendar()
-        with store.read() as books:
-            lease, alerts, unsent = books.desk.lease(), books.alerts.unresolved(), books.alerts.unsent()
-            known = books.ledger.sessions(1)
-        shown = _current(calendar, known, now)
-        facts = StatusFacts(
-            now, calendar, app.day_facts(store, calendar, shown), lease, tuple(alerts), unsent, config.notes,
-            mode=config.settings.mode,
-        )  # fmt: skip
+        facts = app.status_facts(config, store, calendar, now)
     if args.json:
         print(json.dumps(status_json(facts), indent=1))
     else:
         print(render_status(facts, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     return exit_code(facts)
-
-
-def _current(calendar: SessionCalendar, known: list[date], now: object) -> date:
-    """Today when it is in the ledger or a session, else the newest session there is."""
-    from datetime import datetime
-
-    assert isinstance(now, datetime)
-    today = calendar.today(now)
-    if calendar.day(today).session is not None:
-        return today
-    newest = calendar.session_at(now)
-    return newest.date if newest is not None and known else today
 
 
 def report(args: argparse.Namespace) -> int:

@@ -223,7 +223,11 @@ def _key(args: argparse.Namespace, job: JobSpec, calendar: SessionCalendar, now:
 
 
 def notify(args: argparse.Namespace) -> int:
-    """A numbered test message to each channel; says what became of each."""
+    """A numbered test message to each channel; says what became of each. Or: set a bot up."""
+    if args.what == "setup":
+        from runbook.commands.phone import setup
+
+        return setup(args)
     config = ready(args)
     channels = list(config.secrets.channels)
     if not channels:

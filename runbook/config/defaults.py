@@ -62,4 +62,13 @@ JOBS: tuple[dict[str, Any], ...] = (
         "timeout": "60s",
         "catch_up_sessions": 5,
     },
+    {
+        # Last of the day, so that the report is in the copy.
+        "name": "backup_db",
+        "run": "jobs.backup_db:backup",
+        "at": ["close+45m"],
+        "after": ["report_day"],
+        "deadline": "close+90m",
+        "timeout": "120s",
+    },
 )

@@ -14,9 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from runbook.alert import Severity
 from runbook.fault import Unfit
-from runbook.job import IfLate, JobSpec, OnAbandoned, target
+from runbook.job import IfLate, JobSpec, OnAbandoned, Retries, target
 from runbook.symbols import Symbol, parse_symbol
-from runbook.trigger import Anchor, At, Every, format_duration, order_fault, parse_duration
+from runbook.trigger import Anchor, At, Every, format_duration, order_fault, parse_duration, room
 
 
 class Mode(StrEnum):
@@ -151,17 +151,57 @@ class Bot(_Model):
     unit: UnitName | None = None
 
 
+def _user(value: object) -> int:
+    """The id of a person at Telegram: never a name, which can change hands."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]{2,15}", text, re.ASCII):
+        accepted = "the number of a person, as `runbook notify setup telegram` prints it"
+        raise Unfit(f"{value!r:.40} is no user id", accepted=accepted, example="users: [123456789]")
+    return int(text)
+
+
+def _chat(value: object) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"-?[1-9][0-9]{2,15}", text, re.ASCII):
+        accepted = "the number of a chat, negative for a group, as `runbook notify setup telegram` prints it"
+        raise Unfit(f"{value!r:.40} is no chat id", accepted=accepted, example="chat: 123456789")
+    return int(text)
+
+
+class Telegram(_Model):
+    """A bot of runbook's own: it sends with buttons, and listens to `users` and nobody else."""
+
+    token: str | None = Field(None, json_schema_extra={"secret": True})
+    token_file: str | None = Field(None, description="a file that holds the token, readable by you alone")
+    chat: Annotated[int, BeforeValidator(_chat)] | None = Field(
+        None, description="the chat to send to", examples=[123456789]
+    )
+    users: tuple[Annotated[int, BeforeValidator(_user)], ...] = Field(
+        (), description="a list of the user ids that are listened to; [] for nobody", examples=["[123456789]"]
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Telegram:
+        if (self.token is None) == (self.token_file is None):
+            example = "token_file: ~/.runbook/bot"
+            raise Unfit("neither or both of token and token_file", accepted="one of them", example=example)
+        return self
+
+
 class Channel(_Model):
-    """One way to reach a person: any Apprise URL, given or in a file."""
+    """One way to reach a person: any Apprise URL, given or in a file; or a bot of runbook's own."""
 
     url: str | None = Field(None, json_schema_extra={"secret": True})
     url_file: str | None = None
+    telegram: Telegram | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Channel:
-        if (self.url is None) == (self.url_file is None):
+        if sum(given is not None for given in (self.url, self.url_file, self.telegram)) != 1:
             raise Unfit(
-                "neither or both of url and url_file", accepted="one of them", example="url_file: ~/.runbook/phone"
+                "none or several of url, url_file and telegram",
+                accepted="one of them",
+                example="url_file: ~/.runbook/phone",
             )
         return self
 
@@ -255,11 +295,48 @@ class Ticks(_Model):
     keep_sessions: int = Field(60, ge=1, le=5000, description="1 to 5000 sessions", examples=[60])
 
 
+def _span(left: timedelta) -> str:
+    return format_duration(left) if left > timedelta() else "none"
+
+
+def _folder(value: object) -> str:
+    """A folder; a relative one lies beside the database."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        accepted = "a folder, relative to the database or absolute"
+        raise Unfit(f"{value!r} is no folder", accepted=accepted, example="backups")
+    return value.strip()
+
+
+class BackupTo(_Model):
+    """The day's copy of the database, which the step backup_db makes after the close."""
+
+    keep: int = Field(14, ge=1, le=1000, description="1 to 1000 daily copies", examples=[14])
+    folder: Annotated[str, BeforeValidator(_folder)] = Field(
+        "backups", description="a folder, relative to the database or absolute", examples=["~/backups/runbook"]
+    )
+
+
+class Retention(_Model):
+    """What becomes of old rows. Nothing is removed before a backup of it was proved."""
+
+    repeats_sessions: int = Field(
+        30, ge=10, le=5000, description="10 to 5000 sessions whose repeats are kept row by row", examples=[30]
+    )
+
+
 class AlertTo(_Model):
     """How loud a job's failure is, and who is told; every channel unless `to` names some."""
 
     severity: Severity = Severity.WARNING
     to: tuple[str, ...] | None = None
+
+
+class Again(_Model):
+    """How often a failed attempt is made again: `max` times, `backoff` and then twice as long after each, never after `until`."""
+
+    max: int = Field(ge=1, le=10, description="1 to 10 further attempts", examples=[3])
+    backoff: Duration = timedelta(seconds=30)
+    until: AnchorText | None = None
 
 
 class Job(_Model):
@@ -279,6 +356,7 @@ class Job(_Model):
     latest_start: AnchorText | None = None
     deadline: AnchorText | None = None
     timeout: Duration = timedelta(seconds=60)
+    retries: Again | None = None
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     if_late: IfLate = IfLate.RUN
@@ -317,6 +395,41 @@ class Job(_Model):
                     raise Unfit(f"{self.name}: {fault}", accepted="latest_start after each anchor", example="close-15m")
         return self
 
+    @model_validator(mode="after")
+    def _fits(self) -> Job:
+        """A step that cannot end in its time even when all goes as written is a fault of the file."""
+        if self.every is not None and self.timeout > self.every:
+            found = f"{self.name}: timeout {format_duration(self.timeout)} is longer than every {format_duration(self.every)}"
+            raise Unfit(found, accepted="an attempt that ends before the next is due", example="timeout: 10s")
+        if self.retries is not None and (why := self._no_retries()):
+            raise Unfit(f"{self.name}: {why}", accepted="retries of a step that runs at an anchor and only looks",
+                        example="retries: {max: 3, backoff: 30s}")  # fmt: skip
+        retries = self.spec().retries
+        attempts = 1 if retries is None else 1 + retries.most
+        needed = attempts * self.timeout + (retries.waits if retries else timedelta())
+        ends = {"latest_start": self.latest_start, "retries.until": retries.until if retries else None}
+        for anchor in self.at or ():
+            for name, end in ends.items():
+                # the last attempt must be able to begin; what it then takes is its own
+                if retries and end is not None and (left := room(anchor, end)) is not None and needed > left:
+                    found = f"{self.name}: {attempts} attempts of {format_duration(self.timeout)} and the waits between them need {format_duration(needed)}"
+                    raise Unfit(
+                        f"{found}, and from {anchor} to {name} {end} there are {_span(left)}",
+                        accepted="less retries, a shorter timeout or backoff, or a later end", example="retries: {max: 2, backoff: 30s}",
+                    )  # fmt: skip
+            left = None if self.deadline is None else room(anchor, self.deadline)
+            if len(self.at or ()) == 1 and left is not None and self.timeout > left:
+                found = f"{self.name}: timeout {format_duration(self.timeout)}, and from {anchor} to the deadline {self.deadline} there are {_span(left)}"
+                raise Unfit(found, accepted="a deadline that one attempt can keep", example="deadline: open-5m")
+        return self
+
+    def _no_retries(self) -> str | None:
+        if self.every is not None:
+            return "`every` has its next firing, and no retries"
+        if self.repeat_until_ok is not None:
+            return "repeat_until_ok tries again already"
+        return "what acts is not done again by itself after a failure" if self.acts else None
+
     def spec(self) -> JobSpec:
         """The entry as the engine uses it."""
         trigger: At | Every
@@ -328,6 +441,7 @@ class Job(_Model):
             self.name, self.run, trigger, self.timeout.total_seconds(), self.latest_start, self.deadline,
             self.repeat_until_ok, self.needs, self.after, self.if_late, self.on_abandoned, self.catch_up_sessions,
             self.resident, self.acts, self.alert.severity, self.alert.to, self.with_,
+            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None,
         )  # fmt: skip
 
 
@@ -353,4 +467,6 @@ class Settings(_Model):
     rest: Rest = Field(default_factory=Rest)
     feed: Feed = Field(default_factory=Feed)
     ticks: Ticks = Field(default_factory=Ticks)
+    backup: BackupTo = Field(default_factory=BackupTo)
+    retention: Retention = Field(default_factory=Retention)
     jobs: tuple[Job, ...] = ()

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runbook.config.form import as_channel
-from runbook.fault import Document, Fault
+from runbook.fault import Document, Fault, dotted
 from runbook.fault import Path as Key
 
 
@@ -19,7 +19,7 @@ from runbook.fault import Path as Key
 class Secrets:
     """What must never be shown. `missing` lists what the file asks for and the environment does not hold.
 
-    `given` is what the environment put into the `with:` of jobs: nobody here knows what a step needs a token for.
+    `channels` holds for each its URL, or its bot's token. `given` is what the environment put into the `with:` of jobs: nobody here knows what a step needs a token for.
     """
 
     api_key: str | None
@@ -104,6 +104,10 @@ def gather(data: Mapping[str, Any], expander: Expander, where: Document, site: P
     literal: list[Key] = [("openalgo", "api_key")] if _text_of(openalgo, "api_key") else []
     for name, given in mapping(data.get("notify")).items():
         channel = mapping(as_channel(given))
+        if "telegram" in channel:
+            if token := _bot(name, mapping(channel["telegram"]), where, site, literal, faults, missing, unset):
+                channels[name] = token
+            continue
         url, url_file = _text_of(channel, "url"), _text_of(channel, "url_file")
         if url:
             literal.append(("notify", name))
@@ -120,6 +124,39 @@ def gather(data: Mapping[str, Any], expander: Expander, where: Document, site: P
         ]
     key = None if "openalgo.api_key" in unset else key
     return Secrets(key, channels, tuple(missing), tuple(expander.given)), faults
+
+
+_TOKEN = re.compile(r"[1-9][0-9]{5,19}:[A-Za-z0-9_-]{30,}", re.ASCII)
+
+
+def _bot(
+    name: str,
+    given: Mapping[str, Any],
+    where: Document,
+    site: Path,
+    literal: list[Key],
+    faults: list[Fault],
+    missing: list[Fault],
+    unset: set[str],
+) -> str | None:
+    """The token of a telegram channel; None, and a fault, where there is none to use."""
+    path: Key = ("notify", name, "telegram")
+    token, file = _text_of(given, "token"), _text_of(given, "token_file")
+    if token is not None:
+        literal.append((*path, "token"))
+    if file is not None:
+        token = _secret_file(file, (*path, "token_file"), where, site, faults, missing)
+    if given.get("chat") is None:
+        accepted = "the number that `runbook notify setup telegram` prints"
+        missing.append(where.fault((*path, "chat"), "missing: no chat to send to yet", accepted, "chat: 123456789"))
+    if token is None or dotted((*path, "token")) in unset:
+        return None
+    if not _TOKEN.fullmatch(token):
+        accepted, example = "a bot's token, as @BotFather gives it", "123456789:AA..."
+        here = (*path, "token" if file is None else "token_file")
+        faults.append(where.fault(here, "a value that is not shown is no bot's token", accepted, example))
+        return None
+    return token
 
 
 def _text_of(data: Mapping[str, Any], name: str) -> str | None:

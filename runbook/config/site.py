@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from runbook.config import defaults
-from runbook.config.form import Settings, is_loopback
+from runbook.config.form import Channel, Settings, is_loopback
 from runbook.config.secrets import Expander, Secrets, gather, mapping, mask_url
 from runbook.errors import ConfigError
 from runbook.fault import Document, Fault, Unfit, faults_from_validation, nearest
@@ -56,7 +56,12 @@ class Config:
         shown["openalgo"]["stream"] = self.stream_url
         if self.secrets.api_key or "api_key" in shown["openalgo"]:
             shown["openalgo"]["api_key"] = "***"
-        shown["notify"] = {name: mask_url(self.secrets.channels.get(name, "")) for name in self.settings.notify}
+        shown["notify"] = {
+            name: mask_url(self.secrets.channels.get(name, ""))
+            if channel.telegram is None
+            else {"telegram": shown["notify"][name]["telegram"]}
+            for name, channel in self.settings.notify.items()
+        }
         return shown
 
 
@@ -132,13 +137,18 @@ def _masked(settings: Settings, filled: set[Key], places: list[int | None]) -> S
         for job, place in zip(settings.jobs, places, strict=True)
     ]
     key = {} if settings.openalgo.api_key is None else {"api_key": "***"}
-    channels = {
-        name: channel if channel.url is None else channel.model_copy(update={"url": mask_url(channel.url)})
-        for name, channel in settings.notify.items()
-    }
+    channels = {name: _masked_channel(channel) for name, channel in settings.notify.items()}
     return settings.model_copy(
         update={"jobs": tuple(jobs), "openalgo": settings.openalgo.model_copy(update=key), "notify": channels}
     )
+
+
+def _masked_channel(channel: Channel) -> Channel:
+    if channel.url is not None:
+        return channel.model_copy(update={"url": mask_url(channel.url)})
+    if channel.telegram is not None and channel.telegram.token is not None:
+        return channel.model_copy(update={"telegram": channel.telegram.model_copy(update={"token": "***"})})
+    return channel
 
 
 def _with_defaults(given: object) -> tuple[list[Any] | None, list[int | None]]:
@@ -204,6 +214,7 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
             except ConfigError as exc:
                 yield from (where.fault(("jobs", i, "run"), f.found, f.accepted) for f in exc.faults)
     yield from _own_stream(data, where)
+    yield from _own_bot(data, where)
     database = data.get("database")
     if isinstance(database, str) and not re.fullmatch(r"sqlite:///.*[^/]", database):
         yield where.fault(("database",), "no file of SQLite", "sqlite:/// and a path", "sqlite:///runbook.db")
@@ -226,6 +237,22 @@ def _own_stream(data: Mapping[str, Any], where: Document) -> Iterator[Fault]:
         yield where.fault(
             ("feed", "relay"), "that is OpenAlgo's own stream", "another port", f"ws://127.0.0.1:{(ours.port or 0) + 1}"
         )
+
+
+def _own_bot(data: Mapping[str, Any], where: Document) -> Iterator[Fault]:
+    """One token has room for one listener: two that listen with the same would end each other's calls."""
+    seen: dict[str, str] = {}
+    for name, given in mapping(data.get("notify")).items():
+        bot = mapping(mapping(given).get("telegram"))
+        source = str(bot.get("token") or bot.get("token_file"))
+        if not bot.get("users"):
+            continue
+        if source in seen:
+            found = f"users of a second channel with the bot of {seen[source]!r}"
+            yield where.fault(
+                ("notify", name, "telegram", "users"), found, "one channel of a bot that listens", "users: []"
+            )
+        seen.setdefault(source, name)
 
 
 def _texts(value: object) -> list[str]:

@@ -18,7 +18,7 @@ from runbook.engine.alerting import Alerting
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
-from runbook.errors import JobFailed, RunbookError, StoreError
+from runbook.errors import JobFailed, LeaseLost, RunbookError, StoreError
 from runbook.job import Context, JobSpec, Key, Verdict
 from runbook.run import Attempt, Run, State
 
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=15)
 RENEW = timedelta(seconds=5)
 GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
+_FAILED = (State.FAILED, State.TIMED_OUT, State.ABANDONED)
 _GIVE_UP = 3  # threads left behind before the process asks to be restarted
 
 
@@ -97,6 +98,7 @@ class Engine:
             if told := takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first):
                 self._alerting.notice(books, told, now, self._day(now))
                 self._watch.knows(books, now)
+        self._p.store.epoch = self._epoch
         self._planner.planned(now)
         self._renewed = now
 
@@ -116,7 +118,7 @@ class Engine:
             with self._p.store.write() as books:
                 for held in self._running.values():
                     reason = "runbook was stopped while this ran"
-                    if books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason)):
+                    if books.ledger.settle(replace(run.abandoned(held.attempt, now), reason=reason), self._epoch):
                         takeover.again(books, self._jobs, held.attempt.occurrence, now)  # else whoever took over has it
                 books.desk.release(self._p.holder, self._epoch, now)
         except StoreError as exc:
@@ -164,6 +166,9 @@ class Engine:
         self._wake.clear()
         try:
             self._turn()
+        except LeaseLost as exc:
+            self._lost = str(exc)
+            log.critical("%s; this one ends", exc)
         except StoreError as exc:
             log.error("%s; tried again with the next pulse%s", exc, f" ({exc.hint})" if exc.hint else "")
         except Exception as exc:
@@ -176,9 +181,7 @@ class Engine:
         self._record()
         for held in [h for h in self._running.values() if self._p.seconds() - h.since > h.job.timeout + GRACE]:
             self._overrun(held, now)
-        self._heartbeat(now)
-        if self._lost:
-            return  # what is due belongs to whoever holds the lease now
+        self._heartbeat(now)  # raises LeaseLost: what is due then belongs to whoever holds the lease
         self._renew_calendar(now)
         self._replan(now)
         self._start_due(now)
@@ -204,7 +207,7 @@ class Engine:
     def _take(self, item: _Item) -> None:
         match item:
             case _Done(job, attempt, result, ended):
-                self._settle(job, run.settle(job, attempt, ended, result))
+                self._settle(job, run.settle(job, attempt, ended, result, self._planner.until(job, attempt)))
             case FeedNews(session, change, cause):
                 with self._p.store.write() as books:
                     books.feed.change(session, change)
@@ -231,6 +234,7 @@ class Engine:
             assert session is not None, key  # the command line asked the same calendar
             books.ledger.plan([(o, job.repeating) for o in agenda.occurrences(job, session)], self._p.config_hash)
             attempt = books.ledger.claim(key, actor, now, self._epoch, again=again)
+        self._p.store.epoch = self._epoch
         if attempt is None:
             raise JobFailed(f"{key} runs already or has ended", hint="--again runs it once more")
         self._p.teller.start()
@@ -315,7 +319,7 @@ class Engine:
                         books.ledger.end([key], state, reason)
                         self._wake.set()  # what stood behind it may go on
                         job = self._jobs.get(key.job)
-                        if job is not None and state is State.MISSED:
+                        if job is not None and (state is State.MISSED or (job.retries and state in _FAILED)):
                             cause = JobSettled(
                                 key.job, key.slot, state, reason=reason, severity=job.severity, repeating=job.repeating
                             )
@@ -353,7 +357,7 @@ class Engine:
 
     def _overrun(self, held: _Running, now: datetime) -> None:
         held.budget.stop.set()
-        self._settle(held.job, run.overran(held.job, held.attempt, now))
+        self._settle(held.job, run.overran(held.job, held.attempt, now, self._planner.until(held.job, held.attempt)))
         self._left_behind += 1
         if self._left_behind >= _GIVE_UP:
             log.error(
@@ -369,13 +373,13 @@ class Engine:
             if done.actor != SCHEDULER and held and held.occurrence.planned > done.ended:
                 # Looked at by hand before its time: the planned run stays planned.
                 done = replace(done, again_at=held.occurrence.planned)
-            if not books.ledger.settle(done):
+            if not books.ledger.settle(done, self._epoch):
                 log.warning("%s came back after it was given up; what it returned does not count", key)
                 return
             deadline = held.occurrence.deadline if held else None
             settled = JobSettled(
                 key.job, key.slot, done.outcome, str(done.verdict or Verdict.UNKNOWN), done.reason, done.hint or "", job.severity,
-                job.repeating, job.repeat_until_ok is not None, deadline is not None and done.ended >= deadline,
+                job.repeating, job.repeat_until_ok is not None or done.again_at is not None, deadline is not None and done.ended >= deadline,
             )  # fmt: skip
             self._alerting.decide(books, [settled, *done.causes], done.ended, key.session, job.to)
             if done.tell is not None:
@@ -398,9 +402,7 @@ class Engine:
             return
         with self._p.store.write() as books:
             if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state()):
-                self._lost = "another process has taken the lease of this database"
-                log.critical("%s; this one ends", self._lost)
-                return
+                raise LeaseLost("another process has taken the lease of this database")
         self._renewed = now
 
     def _requests(self, now: datetime) -> None:

@@ -12,8 +12,8 @@ from runbook import agenda
 from runbook.alert import Notice
 from runbook.almanac import REPLAN
 from runbook.engine.parts import Parts
-from runbook.job import Key
-from runbook.run import Entry, Moved
+from runbook.job import JobSpec, Key
+from runbook.run import Attempt, Entry, Moved
 from runbook.session import Session, SessionCalendar
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ class Planner:
     def session(self, day: date) -> Session | None:
         """The session of `day`, or the assumed one of a weekday that the calendar does not know."""
         return self.calendar.session_of(day)
+
+    def until(self, job: JobSpec, attempt: Attempt) -> datetime | None:
+        """When the retries of `job` end in the attempt's session; None where they do not say."""
+        session = self.session(attempt.occurrence.key.session)
+        until = job.retries.until if job.retries else None
+        return until.at(session) if until is not None and session is not None else None
 
     def when(self, instant: datetime) -> str:
         return f"{instant.astimezone(self.calendar.zone):%a %d %b %H:%M}"

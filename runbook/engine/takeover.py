@@ -27,7 +27,7 @@ def tidy(
     """Rows that an earlier process left running are abandoned; what may be run again is planned once more."""
     for entry, attempt in books.ledger.running(before_epoch=epoch):
         ended = run.abandoned(attempt, now)
-        books.ledger.settle(ended)
+        books.ledger.settle(ended, epoch)
         job = jobs.get(entry.key.job)
         if not again(books, jobs, entry.occurrence, now) and job is not None and not job.repeating:
             cause = JobSettled(job.name, entry.key.slot, ended.outcome, reason=ended.reason, severity=job.severity)
@@ -61,11 +61,13 @@ def late_start(
     session = planner.calendar.session_at(now)
     inside = session is not None and session.open - _AROUND <= now <= session.close + _AROUND
     lost = [d for d in missed if d.state is State.MISSED]
-    if not lost and not (inside and down):
+    failed = [d for d in missed if d.state in (State.FAILED, State.TIMED_OUT, State.ABANDONED)]  # no try is left
+    if not lost and not failed and not (inside and down):
         return None
     lines = [f"down: {planner.when(down[0])} - {planner.when(down[1])}"] if down and not first else []
     counts = Counter((end.key.session, end.key.job) for end in lost)
     lines += [f"missed: {job} of {day}" + (f", {n} times" if n > 1 else "") for (day, job), n in sorted(counts.items())]
+    lines += [f"{end.state}: {end.key.job} of {end.key.session}: {end.reason}" for end in failed]
     running = sorted({d.key.job for d in decisions if isinstance(d, agenda.Start)})
     lines.append(f"runs now: {', '.join(running) or 'nothing is due'}")
     title = "[WARN] runbook started in mid-session" if inside else "[WARN] runbook was not running"

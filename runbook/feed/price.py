@@ -61,20 +61,22 @@ def of_ticks(
     if source(after) is not Source.WEBSOCKET or not current(before, generation):
         return ()
     received = wall(at)
-    known: dict[Instrument, tuple[Tick | None, datetime]] = {}
+    known: dict[Instrument, tuple[Tick, datetime]] = {}
     prices = []
     for tick in ticks:
         clock = before.ticks.get(tick.instrument)
         if clock is None or not tick.ltp > 0:
             continue
         held = known.get(tick.instrument)
-        if held is None:
-            held = clock.tick, received if clock.changed_at is None else wall(clock.changed_at)
-        last, changed = held
+        last = clock.tick if held is None else held[0]
         if is_replay(last, tick):
             continue
         if last is None or last.ltp != tick.ltp:
             changed = received
+        elif held is not None:
+            changed = held[1]
+        else:
+            changed = received if clock.changed_at is None else wall(clock.changed_at)
         known[tick.instrument] = tick, changed
         prices.append(
             Price(tick.instrument, tick.ltp, Source.WEBSOCKET, received, changed, ltt=tick.ltt, volume=tick.volume)

@@ -226,7 +226,7 @@ class Counts:
     probes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for the sake of `ticked`
 class State:
     """The feed between two events. Times are seconds of `Clock.monotonic`."""
 
@@ -272,6 +272,14 @@ class State:
     quotes: Mapping[Instrument, QuoteClock] = field(default_factory=dict)
     seconds: Seconds = field(default_factory=Seconds)
     counts: Counts = field(default_factory=Counts)
+
+    def ticked(
+        self, ticks: Mapping[Instrument, TickClock], run: Run | None, last_tick_at: float | None, longest_gap: float
+    ) -> State:
+        """As `replace`, for what each batch of ticks changes: hundreds of times a second, and in a tenth of its time."""
+        new = object.__new__(State)
+        new.__dict__.update(self.__dict__, ticks=ticks, run=run, last_tick_at=last_tick_at, longest_gap=longest_gap)
+        return new
 
 
 def initial(instruments: Sequence[Instrument], policy: Policy, generation: int = 0) -> State:

@@ -85,12 +85,12 @@ def take(state: State, event: TickReceived | Ticks, now: float, policy: Policy) 
         counts = state.counts
         counts = replace(counts, strays=counts.strays + strays, garbage=counts.garbage + garbage)
         state = replace(state, counts=counts)
-    if hands:
-        state = replace(state, ticks={**state.ticks, **{i: hand.clock(event.generation) for i, hand in hands.items()}})
-    if not fresh:
+    if not hands:
         return state
-    run = Run(event.generation, since, newest, moves, moved_at)
-    return replace(state, last_tick_at=last_at, run=run, longest_gap=longest)
+    clocks = {**state.ticks, **{i: hand.clock(event.generation) for i, hand in hands.items()}}
+    if fresh:
+        run = Run(event.generation, since, newest, moves, moved_at)
+    return state.ticked(clocks, run, last_at, longest)
 
 
 class _Hand:

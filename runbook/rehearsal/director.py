@@ -32,7 +32,7 @@ from runbook.simulator.bot import RehearsalBot
 LOT = 75
 _LOOK = 0.02  # real seconds between two looks of the director
 _LIMIT = 85.0  # real seconds; a rehearsal that takes longer has failed
-_AFTER = timedelta(minutes=31)  # past the report
+_AFTER = timedelta(minutes=46)  # past the backup, which is the last of the day
 
 
 def rehearse(name: str, *, seed: int, speed: float, keep: Path | None, debug: bool = False) -> int:
@@ -133,7 +133,7 @@ class Director:
         return self._judge(took, in_time=in_time)
 
     def _run(self, began: float) -> bool:
-        """Until the report is out; False when the real time is up."""
+        """Until the day is written down and copied; False when the real time is up."""
         pause = threading.Event()
         end = self._session.close + _AFTER
         while host_monotonic() - began < _LIMIT and not self.daemon.engine.finished.is_set():

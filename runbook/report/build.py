@@ -34,7 +34,7 @@ def build(
     until = _until(facts)
     feed = feed_part(facts, until, _instruments(facts), over=stage is Stage.OVER)
     books = trades(facts.entries)
-    rows = steps(facts.entries, jobs)
+    rows = steps(facts.entries, jobs, facts.rolled)
     alerts = alert_parts(facts.alerts, facts.messages, zone)
     sums = tallies(facts.messages)
     coming = next_after(calendar, day.date - timedelta(days=1) if stage is Stage.AHEAD else day.date)

@@ -208,7 +208,10 @@ def _outage(changes: Sequence[FeedChange], stretches: Sequence[Stretch], over: F
 
 def _evidence(facts: DayFacts, changes: Sequence[FeedChange], samples: Sequence[FeedSample]) -> list[datetime]:
     """Every instant at which somebody demonstrably watched."""
-    checks = [t.started for entry in facts.entries for t in entry.tries if "source" in t.facts]
+    looks = [(entry.key.job, t.started) for entry in facts.entries for t in entry.tries if "source" in t.facts]
+    watching = {job for job, _ in looks}
+    checks = [at for _, at in looks]
+    checks += [at for tally in facts.rolled if tally.job in watching for at in tally.began()]
     return sorted([c.at for c in changes] + [s.at for s in samples] + checks)
 
 

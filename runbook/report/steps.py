@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 
+from runbook.day import Tally
 from runbook.job import JobSpec, Verdict
 from runbook.report.layout import plain
 from runbook.report.parts import Hole, Stage, Step
@@ -39,14 +40,14 @@ def word(entry: Entry) -> str:
     return _WORDS[entry.state]
 
 
-def steps(entries: Sequence[Entry], jobs: Sequence[JobSpec]) -> tuple[Step, ...]:
-    """All rows of a session as steps, by time, then as the configuration has them."""
+def steps(entries: Sequence[Entry], jobs: Sequence[JobSpec], rolled: Sequence[Tally] = ()) -> tuple[Step, ...]:
+    """All rows of a session as steps, by time, then as the configuration has them. What was rolled up counts as ever."""
     order = {job.name: n for n, job in enumerate(jobs)}
     rows = sorted(entries, key=lambda e: (e.key.job, e.occurrence.planned, e.key.slot))
     found: list[Step] = []
-    for (_, repeating), group in groupby(rows, key=lambda e: (e.key.job, e.repeating)):
+    for (job, repeating), group in groupby(rows, key=lambda e: (e.key.job, e.repeating)):
         held = list(group)
-        found += [_many(held)] if repeating else map(_one, held)
+        found += [_many(held, sum(t.count for t in rolled if t.job == job))] if repeating else map(_one, held)
     return tuple(sorted(found, key=lambda s: (s.first, order.get(s.job, len(order)), s.job, s.slot)))
 
 
@@ -84,7 +85,8 @@ def _one(entry: Entry) -> Step:
     )
 
 
-def _many(rows: list[Entry]) -> Step:
+def _many(rows: list[Entry], rolled: int) -> Step:
+    """One line for `rows` and for as many more as were rolled up: each of those ran once, and was ok."""
     words = [word(row) for row in rows]
     ran = [row for row in rows if row.tries]
     newest = max(ran, key=lambda row: row.tries[-1].started, default=None)
@@ -101,10 +103,10 @@ def _many(rows: list[Entry]) -> Step:
         repeating=True,
         first=rows[0].occurrence.planned,
         last=rows[-1].occurrence.planned,
-        rows=len(rows),
-        ran=len(ran),
-        tries=sum(len(row.tries) for row in rows),
-        ok=words.count("ok"),
+        rows=len(rows) + rolled,
+        ran=len(ran) + rolled,
+        tries=sum(len(row.tries) for row in rows) + rolled,
+        ok=words.count("ok") + rolled,
         missed=words.count("missed"),
         skipped=words.count("skipped"),
         broken=sum(row.state in _BROKEN for row in rows),

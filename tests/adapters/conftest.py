@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.adapters.ear import Ear
+from tests.adapters.postgres import NONE_HERE, Cluster, binaries
 from tests.adapters.replay import StreamReplay
 
 
@@ -29,3 +30,14 @@ def replay(server: StreamReplay) -> StreamReplay:
 @pytest.fixture
 def ear() -> Ear:
     return Ear()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One PostgreSQL for all tests of this process that ask for it; they skip, by name, where there is none."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `postgres`)")
+    if binaries() is None:
+        pytest.skip(NONE_HERE)
+    made = Cluster()
+    yield made
+    made.stop()

@@ -11,7 +11,7 @@ import threading
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trustme
 from aiosmtpd.controller import Controller
@@ -118,9 +118,9 @@ class Telegram:
 
 
 class Mailbox:
-    """A real SMTP server with a login; `hang` makes it accept a message and never say so."""
+    """A real SMTP server with a login, in clear, or with `tls` from the first byte (`ssl`) or on demand (`starttls`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, mode: str = "") -> None:
         self.got: list = []
         self.refuse: set[str] = set()
 
@@ -129,13 +129,15 @@ class Mailbox:
 
         class Server(SMTP):
             def __init__(self, handler, **kwargs):
-                super().__init__(handler, authenticator=login, auth_require_tls=False, **kwargs)
+                more: dict[str, Any] = {"tls_context": tls, "require_starttls": True} if mode == "starttls" else {}
+                super().__init__(handler, authenticator=login, auth_require_tls=False, **more, **kwargs)
 
         class Own(Controller):
             def factory(self):
                 return Server(self.handler, hostname="mail.test")
 
-        self.controller = Own(self, hostname="127.0.0.1", port=free_port())
+        implicit: dict[str, Any] = {"ssl_context": tls} if mode == "ssl" else {}
+        self.controller = Own(self, hostname="127.0.0.1", port=free_port(), **implicit)
 
     @property
     def port(self) -> int:

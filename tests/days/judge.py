@@ -45,6 +45,8 @@ CREATE TRIGGER j7 AFTER UPDATE ON alert BEGIN
   INSERT INTO journal (what, a, b, c) VALUES ('alert', new.id, new.data, old.data); END;
 CREATE TRIGGER j0 AFTER INSERT ON occurrence BEGIN
   INSERT INTO journal (what, a, b, c) VALUES ('planned', new.session, new.job, new.slot); END;
+CREATE TRIGGER j9 AFTER UPDATE ON occurrence WHEN old.planned_at != new.planned_at BEGIN
+  INSERT INTO journal (what, a, b, c) VALUES ('planned', new.session, new.job, new.slot); END;
 CREATE TRIGGER j8 BEFORE DELETE ON occurrence BEGIN
   INSERT INTO journal (what, a, b, c) VALUES ('deleted', old.session, old.job, old.slot); END;
 """
@@ -71,7 +73,7 @@ class Judge:
         self._read = 0
         self._state: dict[Key, str] = {}
         self._tries: dict[Key, list[list[Any]]] = defaultdict(list)  # [actor, outcome, verdict]
-        self._since: dict[Key, datetime] = {}  # when it was planned
+        self._since: dict[Key, datetime] = {}  # when it was planned, or moved
         self._ended_at: dict[Key, float] = {}
         self._open: dict[Key, int] = {}
         self._rows: dict[RowKey, str] = {}

@@ -211,6 +211,7 @@ class World:
     def boot(self) -> None:
         """Start a process on the ledger, as `serve` does; what is locked makes it end and start again."""
         self.epochs += 1
+        self.store.epoch = None
         teller = Teller(self.store, self, self.script.channels, self.clock)
         alarm = FakeAlarm()
         alarm.at = self._arm  # type: ignore[method-assign]

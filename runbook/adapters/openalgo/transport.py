@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import http.client
-import io
 import logging
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from types import MappingProxyType
-from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NameResolutionError, NewConnectionError, ProtocolError
 
 from runbook.adapters.openalgo.address import parsed, shown
+from runbook.adapters.paced import PacedAdapter, Wait, causes, within
 from runbook.budget import Budget, BudgetSpent
 from runbook.clock import host_monotonic
 from runbook.errors import BadAnswer, GatewayError, GatewayUnreachable, UsageError
@@ -26,7 +21,6 @@ from runbook.errors import BadAnswer, GatewayError, GatewayUnreachable, UsageErr
 log = logging.getLogger(__name__)
 
 MAX_BODY = 8 * 1024 * 1024
-_SLICE = 0.25  # real seconds: how soon a call that waits notices that its step was given up
 _SLOW = "OpenAlgo is up but hangs, or its broker does: see its log (`journalctl -u openalgo`); restart the unit if it stays so"
 _TLS = "is `openalgo.url` right about http:// and https://, and the certificate valid?"
 
@@ -90,7 +84,7 @@ class Transport:
         self._session.trust_env = False  # no proxy, no netrc from the environment: the key goes to this address only
         self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "runbook"})
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(pool_connections=1, pool_maxsize=8)
+        adapter = PacedAdapter(pool_connections=1, pool_maxsize=8)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
@@ -121,18 +115,20 @@ class Transport:
         self, where: str, endpoint: Endpoint, fields: Mapping[str, object], budget: Budget, read: float
     ) -> Answer:
         connect = budget.take(self._connect)
-        wait = _Wait(until=host_monotonic() + budget.take(self._connect + read), idle=read, stop=budget.stop)
-        _current.wait = wait
+        wait = Wait(until=host_monotonic() + budget.take(self._connect + read), idle=read, stop=budget.stop)
         body = {"apikey": self._key, **fields} if endpoint.keyed else None
         try:
-            with self._session.request(
-                endpoint.method,
-                self._base + endpoint.path,
-                json=body,
-                timeout=(connect, budget.take(read)),
-                stream=True,
-                allow_redirects=False,
-            ) as response:
+            with (
+                within(wait),
+                self._session.request(
+                    endpoint.method,
+                    self._base + endpoint.path,
+                    json=body,
+                    timeout=(connect, budget.take(read)),
+                    stream=True,
+                    allow_redirects=False,
+                ) as response,
+            ):
                 content = _content(where, response)
                 headers = response.headers
                 return Answer(
@@ -147,8 +143,6 @@ class Transport:
         except requests.RequestException as e:
             e.request = e.response = None  # the request's body holds the key: nothing that prints locals may reach it
             raise _failure(where, e, wait, connect) from e
-        finally:
-            _current.wait = None
 
 
 def _content(where: str, response: requests.Response) -> bytes:
@@ -168,136 +162,33 @@ class _Stale(GatewayUnreachable):
     """A kept connection was closed under the request."""
 
 
-def _failure(where: str, e: requests.RequestException, wait: _Wait, connect: float) -> GatewayError | BudgetSpent:
+def _failure(where: str, e: requests.RequestException, wait: Wait, connect: float) -> GatewayError | BudgetSpent:
     """What a transport failure means; `wait.ended` knows more than the library's exception does."""
-    causes = list(_causes(e))
+    found = causes(e)
     if wait.ended == "given up":
         return BudgetSpent(f"{where}: the step was given up while waiting for the answer")
     if wait.ended is not None:
         return GatewayUnreachable(f"{where}: connected, but {wait.ended}", hint=_SLOW)
-    if any(isinstance(c, ConnectionRefusedError) for c in causes):
+    if any(isinstance(c, ConnectionRefusedError) for c in found):
         return GatewayUnreachable(f"{where}: connection refused")
-    if any(isinstance(c, NameResolutionError) for c in causes):
+    if any(isinstance(c, NameResolutionError) for c in found):
         return GatewayUnreachable(f"{where}: the host's name has no address", hint="check `openalgo.url` and the DNS")
     if isinstance(e, requests.exceptions.SSLError):
-        return GatewayUnreachable(f"{where}: TLS failed: {_innermost(causes)}", hint=_TLS)
+        return GatewayUnreachable(f"{where}: TLS failed: {_innermost(found)}", hint=_TLS)
     if isinstance(e, requests.ConnectTimeout):
         return GatewayUnreachable(f"{where}: no connection within {connect:.3g} s")
     if isinstance(e, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
-        return BadAnswer(f"{where}: the answer broke off: {_innermost(causes)}")
-    if any(isinstance(c, NewConnectionError) for c in causes):
-        return GatewayUnreachable(f"{where}: no connection: {_innermost(causes)}")
-    if any(isinstance(c, ConnectionResetError | BrokenPipeError) for c in causes):
+        return BadAnswer(f"{where}: the answer broke off: {_innermost(found)}")
+    if any(isinstance(c, NewConnectionError) for c in found):
+        return GatewayUnreachable(f"{where}: no connection: {_innermost(found)}")
+    if any(isinstance(c, ConnectionResetError | BrokenPipeError) for c in found):
         return _Stale(f"{where}: the server closed the connection without an answer")
-    if any(isinstance(c, http.client.HTTPException | ProtocolError) for c in causes):
-        return BadAnswer(f"{where}: the answer is not HTTP: {_innermost(causes)}")
-    return GatewayUnreachable(f"{where}: {_innermost(causes)}")
-
-
-def _causes(e: BaseException) -> list[BaseException]:
-    """An exception and all that it wraps: the libraries hide causes in `args`, `reason`, `__cause__` and `__context__`."""
-    found: list[BaseException] = []
-    todo: list[object] = [e]
-    while todo and len(found) < 20:
-        at = todo.pop(0)
-        if not isinstance(at, BaseException) or any(at is f for f in found):
-            continue
-        found.append(at)
-        todo += [getattr(at, "reason", None), *at.args, at.__cause__, at.__context__]
-    return found
+    if any(isinstance(c, http.client.HTTPException | ProtocolError) for c in found):
+        return BadAnswer(f"{where}: the answer is not HTTP: {_innermost(found)}")
+    return GatewayUnreachable(f"{where}: {_innermost(found)}")
 
 
 def _innermost(causes: list[BaseException]) -> str:
     inner = next((c for c in reversed(causes) if isinstance(c, OSError) and c.strerror), causes[-1])
     text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
     return str(text)[:200]
-
-
-# --- deadlines below the library -------------------------------------------------------------------------------------
-# requests' time-outs hold for one socket operation: a server that sends a byte a second is never late by them. So every
-# read of status line, headers and body goes through `_Paced`, which knows when the whole call must be over.
-
-
-@dataclass(slots=True)
-class _Wait:
-    until: float
-    idle: float
-    stop: threading.Event
-    began: float = 0.0
-    ended: str | None = None
-
-    def __post_init__(self) -> None:
-        self.began = host_monotonic()
-
-
-class _Current(threading.local):
-    wait: _Wait | None = None
-
-
-_current = _Current()
-
-
-class _Paced(io.RawIOBase):
-    """A socket's reading side that gives up at the call's deadline, or when the step is given up."""
-
-    def __init__(self, raw: io.RawIOBase, sock: Any, wait: _Wait) -> None:
-        super().__init__()
-        self._raw = raw  # the socket's own file object: closing it lets the socket go
-        self._sock = sock
-        self._wait = wait
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        wait = self._wait
-        quiet_until = host_monotonic() + wait.idle
-        while True:
-            now = host_monotonic()
-            if wait.stop.is_set():
-                wait.ended = "given up"
-            elif now >= wait.until:
-                wait.ended = f"the answer was not complete after {now - wait.began:.3g} s"
-            elif now >= quiet_until:
-                wait.ended = f"nothing came for {wait.idle:.3g} s"
-            if wait.ended is not None:
-                raise TimeoutError(wait.ended)
-            self._sock.settimeout(max(0.001, min(_SLICE, wait.until - now, quiet_until - now)))
-            try:
-                return int(self._sock.recv_into(buffer))
-            except TimeoutError:
-                continue
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-            super().close()
-
-
-class _Response(http.client.HTTPResponse):
-    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        if _current.wait is not None:
-            self.fp = io.BufferedReader(_Paced(self.fp.detach(), sock, _current.wait))
-
-
-class _Connection(HTTPConnection):
-    response_class = _Response
-
-
-class _TlsConnection(HTTPSConnection):
-    response_class = _Response
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}

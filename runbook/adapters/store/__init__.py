@@ -1,24 +1,27 @@
-"""The only door to SQLAlchemy and Alembic: the ledger in one SQLite file."""
+"""The only door to SQLAlchemy and Alembic: the ledger, in a file of SQLite or a database of PostgreSQL."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event, inspect, text
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import inspect, select, text
+from sqlalchemy.exc import DatabaseError
 
 from runbook.adapters.store.alerts import Alerts
+from runbook.adapters.store.bases import Sqlite, base_of
 from runbook.adapters.store.calendars import Calendars
+from runbook.adapters.store.copies import Proof, copy, lost_between, measure, prove, prune, refuse_unfit, restore
 from runbook.adapters.store.desk import DeskBook
 from runbook.adapters.store.feedlog import FeedLog
+from runbook.adapters.store.fence import newest
 from runbook.adapters.store.ledger import Ledger
+from runbook.adapters.store.repeats import Repeats
 from runbook.adapters.store.schema import HEAD, metadata
-from runbook.errors import StoreBusy, StoreError, StoreNewer
+from runbook.errors import LeaseLost, StoreError, StoreNewer
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -36,36 +39,60 @@ class Books:
         self.feed = FeedLog(connection)
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
+        self.repeats = Repeats(connection)
 
 
 class Store:
-    """One SQLite file. Writers hold the write lock from their first statement: no transaction fails half-way for a lock."""
+    """The ledger at `place`: a file of SQLite, or a URL of PostgreSQL. One writer at a time, and it waits at its beginning.
 
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
-        self.path = path
-        self._engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": busy_seconds})
-        event.listen(self._engine, "connect", _configure)
-        event.listen(self._engine, "begin", _begin)
+    `epoch` is that of the daemon which writes through this store, from the moment it has the lease: once another has
+    taken the lease after it, each `write` raises LeaseLost and changes nothing. None (the command line) is not held back.
+    """
+
+    def __init__(self, place: Path | str, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._base = base_of(place, busy_seconds)
+        self._engine = self._base.engine
+        self.epoch: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it; no password is in it."""
+        return self._base.name
+
+    @property
+    def path(self) -> Path:
+        """The file; raises StoreError where there is none."""
+        if not isinstance(self._base, Sqlite):
+            raise StoreError(f"{self.name} is no file", hint="PostgreSQL has its own tools: pg_dump, pg_restore")
+        return self._base.path
 
     @property
     def exists(self) -> bool:
-        return self.path.is_file()
+        return self._base.exists
 
     @contextmanager
     def write(self) -> Iterator[Books]:
-        """A transaction that holds the write lock; raises StoreBusy when another process kept it too long."""
-        with _named(self.path), self._engine.begin() as connection:
+        """A transaction that stands alone; raises StoreBusy when another process kept it waiting for too long."""
+        with self._named(), self._engine.begin() as connection:
+            # No take-over can come between this look and the end: it would be a write as well.
+            if self.epoch is not None and connection.execute(select(newest())).scalar_one() > self.epoch:
+                raise LeaseLost("another process has taken the lease of this database")
             yield Books(connection)
 
     @contextmanager
     def read(self) -> Iterator[Books]:
         """A consistent view that never waits for a writer."""
-        with _named(self.path), self._engine.connect().execution_options(reads=True) as connection, connection.begin():
+        with self._named(), self._looking() as connection:
             yield Books(connection)
+
+    @contextmanager
+    def _looking(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
+            yield connection
 
     def version(self) -> str | None:
         """The migration the file stands on; None for a file without tables. Loads nothing heavy."""
-        with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
+        with self._looking() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return None
             found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
@@ -73,30 +100,35 @@ class Store:
 
     def check(self) -> None:
         """Refuse a file that this runbook cannot read; for commands that only look."""
-        with _named(self.path):
+        with self._named():
             held = self.version()
         if held != HEAD:
             if held is not None and held > HEAD:
-                raise StoreNewer(f"{self.path.name} is of version {held}, this runbook knows {HEAD}")
-            raise StoreError(f"{self.path.name} has no tables of this version yet", hint="start `runbook serve` once")
+                raise StoreNewer(f"{self.name} is of version {held}, this runbook knows {HEAD}")
+            raise StoreError(f"{self.name} has no tables of this version yet", hint="start `runbook serve` once")
 
     def migrate(self) -> None:
-        """Bring the file to this version; an older one is copied beside itself first, a newer one is refused."""
+        """Bring the tables to this version; an older file is copied beside itself first, a newer one is refused.
+
+        PostgreSQL takes a migration back as a whole when a part of it fails; there nothing is copied.
+        """
         from alembic import command
         from alembic.config import Config
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _named(self.path):
+        file = self._base.path if isinstance(self._base, Sqlite) else None
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with self._named():
             held = self.version()
             if held == HEAD:
                 return
             if held is not None and held > HEAD:
-                raise StoreNewer(f"{self.path.name} is of version {held}, this runbook knows {HEAD}")
+                raise StoreNewer(f"{self.name} is of version {held}, this runbook knows {HEAD}")
             if held is None and (tables := self._tables()):
-                found = f"{self.path.name} is a database of another program (it has a table {tables[0]!r})"
+                found = f"{self.name} is a database of another program (it has a table {tables[0]!r})"
                 raise StoreError(found, hint="give runbook a `database:` of its own")
-            if held is not None:
-                self.backup(self.path.with_suffix(f".before-{HEAD}.db"))
+            if held is not None and file is not None:
+                self.backup(file.with_suffix(f".before-{HEAD}.db"))
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS))
             with self._engine.begin() as connection:
@@ -104,13 +136,12 @@ class Store:
                 command.upgrade(config, "head")
 
     def _tables(self) -> list[str]:
-        with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
+        with self._looking() as connection:
             return sorted(inspect(connection).get_table_names())
 
-    def backup(self, target: Path) -> None:
-        """A consistent copy by SQLite's own online backup, while others read and write."""
-        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(target)) as copy:
-            source.backup(copy)
+    def backup(self, target: Path, day: date | None = None) -> Proof:
+        """A consistent copy while others read and write, opened once to prove it; takes its name only when it is proved."""
+        return copy(self.path, target, day)
 
     def differences(self) -> list[Any]:
         """Where the file's tables differ from the code's; empty after `migrate`."""
@@ -121,7 +152,7 @@ class Store:
             return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
     def pragmas(self) -> dict[str, Any]:
-        """What makes a commit durable, as the file really has it."""
+        """What makes a commit durable, as SQLite's file really has it."""
         names = ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
         with self._engine.connect().execution_options(reads=True) as connection:
             return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in names}
@@ -129,30 +160,14 @@ class Store:
     def close(self) -> None:
         self._engine.dispose()
 
-
-def _configure(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # sqlite3's own BEGIN comes too late: `database is locked` is born there
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    reads = connection.get_execution_options().get("reads", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseError as exc:
+            raise self._base.fault(exc) from exc
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """SQLAlchemy's errors as ours: what is busy can be tried again, what is broken must be said."""
-    try:
-        yield
-    except OperationalError as exc:
-        if "locked" in str(exc.orig) or "busy" in str(exc.orig):
-            raise StoreBusy(f"{path.name} stayed locked by another process") from exc
-        hint = f"can {path.parent} be written to, and has its disk room?"
-        raise StoreError(f"{path.name}: {exc.orig}", hint=hint) from exc
-    except DatabaseError as exc:
-        hint = "move the file away and start again; a backup lies beside it if an upgrade was made"
-        raise StoreError(f"{path.name}: {exc.orig}", hint=hint) from exc
+__all__ = [
+    "BUSY_SECONDS", "HEAD", "Books", "Proof", "Store", "lost_between", "measure", "prove", "prune", "refuse_unfit", "restore",
+]  # fmt: skip

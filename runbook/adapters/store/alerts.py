@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, func, or_, select, update
 from sqlalchemy import Row as SqlRow
 from sqlalchemy.dialects import postgresql, sqlite
 
+from runbook.adapters.store.fence import standing
 from runbook.adapters.store.schema import alert, alert_event, outbox
 from runbook.alert import Alert, AlertChange, AlertState, Severity
 from runbook.outbox import Kind, Row, State
@@ -77,7 +78,8 @@ class Alerts:
         new = 0
         for row in rows:
             values = _columns(row) | {"session": session}
-            new += self._c.execute(dialect.insert(outbox).values(values).on_conflict_do_nothing()).rowcount
+            added = dialect.insert(outbox).values(values).on_conflict_do_nothing().returning(outbox.c.id)
+            new += len(self._c.execute(added).all())  # the count of an INSERT's rows is not kept by every driver
         return new
 
     def waiting(self, channel: str) -> list[Row]:
@@ -92,15 +94,15 @@ class Alerts:
         where = outbox.c.state.in_((State.QUEUED, State.SENDING))
         return int(self._c.execute(select(func.count()).select_from(outbox).where(where)).scalar_one())
 
-    def store(self, row: Row) -> None:
-        """Write a row's new state."""
-        where = (
-            outbox.c.key == row.key,
-            outbox.c.channel == row.channel,
-            outbox.c.kind == row.kind,
-            outbox.c.seq == row.seq,
-        )
-        self._c.execute(update(outbox).where(*where).values(_columns(row)))
+    def claim(self, row: Row, epoch: int | None) -> bool:
+        """Write that `row` is being sent, `outbox.claim` made it so; False when another has it, or `epoch` is over."""
+        untaken = and_(_is(row), outbox.c.state == State.QUEUED, outbox.c.attempts == row.attempts - 1)
+        values = _columns(row) | {"epoch": epoch or 0}
+        return self._c.execute(update(outbox).where(untaken, standing(epoch)).values(values)).rowcount == 1
+
+    def store(self, row: Row, epoch: int | None = None) -> bool:
+        """Write a row's new state; False when there is none, or the writer's `epoch` is over."""
+        return self._c.execute(update(outbox).where(_is(row), standing(epoch)).values(_columns(row))).rowcount == 1
 
     def attempts_since(self, channel: str, since: datetime) -> list[datetime]:
         """When `channel` was used after `since`, in order."""
@@ -119,6 +121,16 @@ class Alerts:
 
 def _alert(row: SqlRow[Any]) -> Alert:
     return replace(Alert.load(row.data), number=row.id, severity=Severity(row.severity))
+
+
+def _is(row: Row) -> Any:
+    same = (
+        outbox.c.key == row.key,
+        outbox.c.channel == row.channel,
+        outbox.c.kind == row.kind,
+        outbox.c.seq == row.seq,
+    )
+    return and_(*same)
 
 
 def _columns(row: Row) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from runbook.adapters.store.schema import config_version, lease, request
+from runbook.adapters.store.fence import DAEMON
+from runbook.adapters.store.schema import config_version, lease, phone, request
 from runbook.day import Lease, Request
 from runbook.errors import AlreadyRunning
-
-_DAEMON = "daemon"
 
 
 class DeskBook:
@@ -23,7 +22,7 @@ class DeskBook:
         self._c = connection
 
     def lease(self) -> Lease | None:
-        row = self._c.execute(select(lease).where(lease.c.name == _DAEMON)).one_or_none()
+        row = self._c.execute(select(lease).where(lease.c.name == DAEMON)).one_or_none()
         if row is None:
             return None
         return Lease(row.holder, row.pid, row.host, row.epoch, row.since, row.renewed_at, row.expires_at, row.data)
@@ -43,18 +42,18 @@ class DeskBook:
             "expires_at": now + ttl, "data": {},
         }  # fmt: skip
         dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(lease).values(name=_DAEMON, **values)
+        row = dialect.insert(lease).values(name=DAEMON, **values)
         self._c.execute(row.on_conflict_do_update(index_elements=["name"], set_=values))
         return epoch
 
     def renew(self, holder: str, epoch: int, now: datetime, ttl: timedelta, data: Mapping[str, Any]) -> bool:
         """Keep the lease and leave word of how things stand; False when another has taken it."""
-        where = (lease.c.name == _DAEMON, lease.c.holder == holder, lease.c.epoch == epoch)
+        where = (lease.c.name == DAEMON, lease.c.holder == holder, lease.c.epoch == epoch)
         values = {"renewed_at": now, "expires_at": now + ttl, "data": dict(data)}
         return self._c.execute(update(lease).where(*where).values(values)).rowcount == 1
 
     def release(self, holder: str, epoch: int, now: datetime) -> None:
-        where = (lease.c.name == _DAEMON, lease.c.holder == holder, lease.c.epoch == epoch)
+        where = (lease.c.name == DAEMON, lease.c.holder == holder, lease.c.epoch == epoch)
         self._c.execute(update(lease).where(*where).values(expires_at=now))
 
     def keep_config(self, digest: str, merged: Mapping[str, Any], now: datetime) -> None:
@@ -78,3 +77,14 @@ class DeskBook:
 
     def answer(self, number: int, text: str, now: datetime) -> None:
         self._c.execute(update(request).where(request.c.id == number).values(taken_at=now, answer=text))
+
+    def heard_until(self, bot: int) -> tuple[int, datetime] | None:
+        """Where listening to a bot's updates begins after the last one that did something, and when that was."""
+        row = self._c.execute(select(phone).where(phone.c.bot == bot)).one_or_none()
+        return None if row is None else (row.after, row.at)
+
+    def hear(self, bot: int, after: int, now: datetime) -> None:
+        """Keep, in the transaction of what an update did, that it is done: it is never done twice."""
+        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
+        row = dialect.insert(phone).values(bot=bot, after=after, at=now)
+        self._c.execute(row.on_conflict_do_update(index_elements=["bot"], set_={"after": after, "at": now}))

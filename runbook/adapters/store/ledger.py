@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from runbook.adapters.store.fence import standing
 from runbook.adapters.store.schema import attempt, occurrence
 from runbook.job import Key, Occurrence, Verdict
 from runbook.run import Attempt, Entry, Moved, Run, State, Try
@@ -92,9 +93,10 @@ class Ledger:
         return found
 
     def claim(self, key: Key, actor: str, now: datetime, epoch: int, *, again: bool = False) -> Attempt | None:
-        """Take an occurrence to run it; None when it is not there to be taken. Whoever changes the row runs it."""
+        """Take an occurrence to run it; None when it is not there to be taken, or `epoch` is over. Whoever changes the row runs it."""
         takeable = occurrence.c.state != State.RUNNING if again else occurrence.c.state == State.PLANNED
-        taken = self._c.execute(update(occurrence).where(_is(key), takeable).values(state=State.RUNNING, epoch=epoch))
+        where = and_(_is(key), takeable, standing(epoch))
+        taken = self._c.execute(update(occurrence).where(where).values(state=State.RUNNING, epoch=epoch))
         if taken.rowcount != 1:
             return None
         n = 1 + self._c.execute(select(func.coalesce(func.max(attempt.c.n), 0)).where(_of(key))).scalar_one()
@@ -106,11 +108,14 @@ class Ledger:
         row = self._c.execute(select(occurrence).where(_is(key))).one()
         return Attempt(_entry(row, ()).occurrence, n, actor, now)
 
-    def settle(self, run: Run) -> bool:
-        """Write down how an attempt ended; False when it had been settled before (it overran, and came back late)."""
+    def settle(self, run: Run, epoch: int | None = None) -> bool:
+        """Write down how an attempt ended; False when it had been settled before (it overran, and came back late).
+
+        False as well when the writer's `epoch` is over: then the attempt belongs to whoever took the lease.
+        """
         done = self._c.execute(
             update(attempt)
-            .where(_of(run.key), attempt.c.n == run.n, attempt.c.ended_at.is_(None))
+            .where(_of(run.key), attempt.c.n == run.n, attempt.c.ended_at.is_(None), standing(epoch))
             .values(
                 ended_at=run.ended, outcome=run.outcome, verdict=run.verdict, reason=run.reason, hint=run.hint,
                 facts=dict(run.facts), error_class=run.error_class,
@@ -167,10 +172,10 @@ class Ledger:
         """All occurrences of a session without their attempts: enough to decide what may start."""
         return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(occurrence.c.session == day))]
 
-    def sessions(self, newest: int) -> list[date]:
-        """The dates of the newest sessions in the ledger, newest first."""
+    def sessions(self, newest: int, until: date | None = None) -> list[date]:
+        """The dates of the newest sessions in the ledger, newest first; none after `until`."""
         days = select(occurrence.c.session).distinct().order_by(occurrence.c.session.desc()).limit(newest)
-        return list(self._c.execute(days).scalars())
+        return list(self._c.execute(days if until is None else days.where(occurrence.c.session <= until)).scalars())
 
     def open_before(self, day: date) -> list[Entry]:
         """Rows of earlier sessions that are not ended."""

@@ -287,6 +287,13 @@ silence = Table(
     Column("ended_by", String(60)),
 )  # fmt: skip
 
+phone = Table(
+    "phone", metadata,
+    Column("bot", BigInteger, primary_key=True, autoincrement=False),
+    Column("after", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+)  # fmt: skip
+
 action = Table(
     "action", metadata,
     Column("id", _AUTO, primary_key=True),
@@ -311,10 +318,8 @@ tally = Table(
     "tally", metadata,
     Column("session", Day, nullable=False),
     Column("job", String(40), nullable=False),
-    Column("state", String(12), nullable=False),
-    Column("verdict", String(12), nullable=False, server_default=""),
-    Column("count", Integer, nullable=False),
     Column("first_at", Instant, nullable=False),
     Column("last_at", Instant, nullable=False),
-    PrimaryKeyConstraint("session", "job", "state", "verdict"),
+    Column("count", Integer, nullable=False),
+    PrimaryKeyConstraint("session", "job", "first_at"),
 )  # fmt: skip

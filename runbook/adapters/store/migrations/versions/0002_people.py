@@ -61,6 +61,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silence")),
     )
     op.create_table(
+        "phone",
+        sa.Column("bot", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("after", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("bot", name=op.f("pk_phone")),
+    )
+    op.create_table(
         "action",
         sa.Column("id", _AUTO, nullable=False),
         sa.Column("name", sa.String(length=40), nullable=False),
@@ -85,10 +92,8 @@ def upgrade() -> None:
         "tally",
         sa.Column("session", sa.String(length=10), nullable=False),
         sa.Column("job", sa.String(length=40), nullable=False),
-        sa.Column("state", sa.String(length=12), nullable=False),
-        sa.Column("verdict", sa.String(length=12), server_default="", nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("session", "job", "state", "verdict", name=op.f("pk_tally")),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("session", "job", "first_at", name=op.f("pk_tally")),
     )
