@@ -74,6 +74,7 @@ def arm() -> None:
     for name, (book, method) in WRITES.items():
         _writes(book, method, lambda _args, name=name: name)
     _writes(Alerts, "store", lambda args: f"message {args[1].state}")
+    _writes(Alerts, "claim", lambda _args: "message claimed")
     _around(ChildNotifier, "send", "a send")
     _around(Engine, "_work", "a step")
     _around(Engine, "take_over", "the take-over")

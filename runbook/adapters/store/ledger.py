@@ -14,7 +14,6 @@ from runbook.adapters.store.schema import attempt, occurrence
 from runbook.job import Key, Occurrence, Verdict
 from runbook.run import Attempt, Entry, Moved, Run, State, Try
 
-
 _same_row = [attempt.c[name] == occurrence.c[name] for name in ("session", "job", "slot")]
 
 
