@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
@@ -57,10 +57,11 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Leave it planned; something it stands behind has not ended."""
+    """Leave it planned; something it stands behind has not ended. `ask`: a person has the word."""
 
     key: Key
     reason: str
+    ask: bool = False
 
 
 Decision = Start | End | Wait
@@ -74,15 +75,21 @@ def judge(
     zone: ZoneInfo,
     down: tuple[datetime, datetime] | None = None,
     unknown: Mapping[date, str] = MappingProxyType({}),
+    paused: Mapping[str, str] = MappingProxyType({}),
+    approved: Collection[Key] = (),
 ) -> list[Decision]:
-    """What becomes of each due row. `siblings` are all rows of the (session, job) pairs that the due rows mention.
+    """What becomes of each due row. `siblings` are the rows of the (session, job) pairs that the due rows mention: all of them,
+    or of the row's own job, where that repeats, at least what runs.
 
     `unknown` are the days of which the calendar does not know whether they are sessions, each with why: what acts is held.
+    `paused` are the jobs that a person holds back, each in words; `approved` the rows that one said to run however late.
     """
     return [
         End(entry.key, State.SKIPPED, f"held: {unknown[entry.key.session]}")
         if entry.key.session in unknown and (job := jobs.get(entry.key.job)) is not None and job.acts
-        else _one(entry, jobs, siblings, now, zone, down)
+        else End(entry.key, State.SKIPPED, paused[entry.key.job])
+        if entry.key.job in paused
+        else _one(entry, jobs, siblings, now, zone, down, approved=entry.key in approved)
         for entry in due
     ]
 
@@ -94,6 +101,8 @@ def _one(
     now: datetime,
     zone: ZoneInfo,
     down: tuple[datetime, datetime] | None,
+    *,
+    approved: bool,
 ) -> Decision:
     key, occurrence = entry.key, entry.occurrence
     job = jobs.get(key.job)
@@ -127,8 +136,13 @@ def _one(
         if name in job.needs and (bad or not others):
             why = f"{name} {bad[-1].state}" if bad else f"{name} has no row in this session"
             return End(key, State.SKIPPED, f"dependency ({why})")
-    if job.if_late is IfLate.SKIP and now - occurrence.due > _PUNCTUAL:
+    if job.asks is not None:
+        return Wait(key, "a person does this", ask=True)
+    late = now - occurrence.due > _PUNCTUAL
+    if job.if_late is IfLate.SKIP and late:
         return End(key, State.SKIPPED, f"late: it was due at {_clock(occurrence.due, zone, now)}, and `if_late: skip`")
+    if job.if_late is IfLate.ASK and late and not approved:
+        return Wait(key, f"late: it was due at {_clock(occurrence.due, zone, now)}, a person is asked", ask=True)
     return Start(key)
 
 

@@ -128,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--slot", metavar="S", help="which of the job's anchors (default: the last)")
     one.add_argument("--reason", default="", help="why, for the ledger")
     one.add_argument("--again", action="store_true", help="also when it has succeeded already")
+    _people(add, json_too)
     one = add("notify", "run:notify", "send a numbered test message on each channel; or set a Telegram bot up")
     one.add_argument("what", choices=("test", "setup"), help="setup: print the chat and the user a bot hears from")
     one.add_argument("service", nargs="?", choices=("telegram",), help="with setup")
@@ -145,6 +146,30 @@ def parser() -> argparse.ArgumentParser:
     one = add("simulator", "run:simulator", "an OpenAlgo on loopback to try a bot against")
     one.add_argument("rest", nargs=argparse.REMAINDER, help="see `runbook simulator --help`")
     return top
+
+
+def _people(
+    add: Callable[[str, str, str], argparse.ArgumentParser], json_too: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """What a person is asked, and what he says: asks, answer, recheck, pause, resume, skip."""
+    one = add("asks", "people:asks", "what waits for an answer of yours, with all you need to give it")
+    one.add_argument("--all", action="store_true", help="the answered and the closed ones too, the newest 50")
+    json_too(one)
+    one = add("answer", "people:answer", "answer what was asked; an answer counts once")
+    one.add_argument("number", type=int, metavar="N", help="the number of the ask")
+    one.add_argument("choice", metavar="CHOICE", help="one of its choices")
+    one.add_argument("--note", default="", metavar="TEXT", help="for the ledger and the report")
+    add("recheck", "people:recheck", "have the daemon verify the broker again now, stream included")
+    one = add("pause", "people:pause", "hold a step back for maintenance; what falls into it ends as skipped")
+    one.add_argument("step", metavar="STEP", help="a name under `jobs:`, or all")
+    one.add_argument("--until", metavar="WHEN", help="30m, 15:30 or 2026-11-27; default: until it is resumed")
+    one.add_argument("--reason", required=True, type=_words, metavar="TEXT", help="why, for the report")
+    one = add("resume", "people:resume", "end a pause")
+    one.add_argument("step", metavar="STEP", help="what was paused, or all")
+    one = add("skip", "people:skip", "skip what is still to come of a step in one session")
+    one.add_argument("step", metavar="STEP", help="a name under `jobs:`")
+    one.add_argument("--session", type=_day, metavar="D", help="default: the next that has anything of it")
+    one.add_argument("--reason", required=True, type=_words, metavar="TEXT", help="why, for the report")
 
 
 def _feed(

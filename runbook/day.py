@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runbook.alert import Alert
+    from runbook.ask import Ask
     from runbook.outbox import Row
+    from runbook.pause import Pause
     from runbook.run import Entry
     from runbook.session import Day
 
@@ -92,3 +94,5 @@ class DayFacts:
     alerts: tuple[Alert, ...]
     messages: tuple[Row, ...]
     rolled: tuple[Tally, ...] = ()
+    asks: tuple[Ask, ...] = ()
+    pauses: tuple[Pause, ...] = ()

@@ -51,6 +51,7 @@ class Tools:
     calendar: Callable[[], SessionCalendar]
     market_calendar: MarketCalendar
     back_up: Callable[[date], Backup]
+    held_back: Callable[[], Sequence[str]] = lambda: ()  # the pauses in force, in words
 
 
 class TheDesk:
@@ -134,7 +135,11 @@ class TheDesk:
         if ctx.session.note:
             lines.append(f"note: {ctx.session.note}")
         lines += [f"open alert: {title}" for title in self._t.open_alerts()]
+        held = list(self._t.held_back())
+        lines += held
         name = "READY" if view.running else "READY but for the feed"
+        if held:
+            name += f"{' and' if not view.running else ' but for'} what is paused"
         return f"{name} for {opens:%a %d %b}{late}", tuple(lines)
 
     # -- the feed ---------------------------------------------------------------------------------------------------

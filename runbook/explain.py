@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from runbook import agenda
+from runbook.day import Tally
 from runbook.job import IfLate, JobSpec, Occurrence, OnAbandoned
 from runbook.run import Entry, State
 from runbook.session import Day, Session
@@ -53,10 +55,12 @@ def explain(
     now: datetime,
     zone: ZoneInfo,
     assumed: Session | None = None,
+    rolled: Sequence[Tally] = (),
+    paused: Mapping[str, str] = MappingProxyType({}),
 ) -> Explained:
-    """`held` are all rows of the day in the ledger; none of a day that is not planned yet.
+    """`held` are all rows of the day in the ledger; none of a day that is not planned yet. `rolled` is what is only counted.
 
-    `assumed` is the session by whose hours a day is looked at that the calendar does not know.
+    `paused` are the jobs that a person holds back, in words. `assumed` is the session by whose hours a day is looked at that the calendar does not know.
     """
     session = day.session or assumed
     if session is None:
@@ -64,7 +68,8 @@ def explain(
     latest = describe(job.latest_start, session) if job.latest_start else None
     deadline = describe(job.deadline, session) if job.deadline else None
     unknown = {} if day.session else {day.date: day.reason}
-    slots = _slots(job, session, jobs, held, now, zone, unknown)
+    well = sum(tally.count for tally in rolled if tally.job == job.name)
+    slots = _slots(job, session, jobs, held, well, now, zone, unknown, paused)
     return Explained(job, exchange, day, tuple(slots), latest, deadline, tuple(_rules(job)))
 
 
@@ -73,9 +78,11 @@ def _slots(
     session: Session,
     jobs: Mapping[str, JobSpec],
     held: Sequence[Entry],
+    well: int,
     now: datetime,
     zone: ZoneInfo,
     unknown: Mapping[date, str],
+    paused: Mapping[str, str],
 ) -> list[Slot]:
     rows = agenda.occurrences(job, session)
     entries = {entry.key: entry for entry in held}
@@ -85,7 +92,7 @@ def _slots(
         return [
             Slot(
                 o.key.slot, o.planned, o.planned, 1, anchors[o.key.slot], o.latest_start, o.deadline, entries.get(o.key),
-                {}, _now(o, entries.get(o.key), jobs, day, now, zone, unknown),
+                {}, _now(o, entries.get(o.key), jobs, day, now, zone, unknown, paused),
             )
             for o in rows
         ]  # fmt: skip
@@ -93,7 +100,7 @@ def _slots(
         return []
     trigger = job.trigger
     text = f"every {format_duration(trigger.every)} from {describe(trigger.start, session)} until {describe(trigger.until, session)}"
-    states: dict[str, int] = {}
+    states: dict[str, int] = {str(State.SUCCEEDED): well} if well else {}
     for o in rows:
         if entry := entries.get(o.key):
             states[str(entry.state)] = states.get(str(entry.state), 0) + 1
@@ -102,7 +109,7 @@ def _slots(
     return [
         Slot(
             current.key.slot, rows[0].planned, rows[-1].planned, len(rows), text, current.latest_start, current.deadline,
-            entry, states, _now(current, entry, jobs, day, now, zone, unknown),
+            entry, states, _now(current, entry, jobs, day, now, zone, unknown, paused),
         )
     ]  # fmt: skip
 
@@ -125,14 +132,17 @@ def _now(
     now: datetime,
     zone: ZoneInfo,
     unknown: Mapping[date, str],
+    paused: Mapping[str, str],
 ) -> str:
     """What the daemon would do with the row at `now`."""
     row = entry or Entry(occurrence, jobs[occurrence.key.job].repeating, State.PLANNED, None, "", "")
+    if row.state is State.WAITING_HUMAN:
+        return "a person was asked: `runbook asks`; it goes on with the answer"
     if row.state is State.RUNNING:
         return "it runs now; a second one would not be started"
     if row.state.final:
         return f"it has ended ({row.state}); `runbook run {occurrence.key.job} --again` would run it once more"
-    decision = agenda.judge([row], jobs, day, now, zone, unknown=unknown)[0]
+    decision = agenda.judge([row], jobs, day, now, zone, unknown=unknown, paused=paused)[0]
     match decision:
         case agenda.Start():
             ahead = row.occurrence.due - now
@@ -148,6 +158,12 @@ def _now(
 def _rules(job: JobSpec) -> list[tuple[str, str]]:
     """The policy of the job in words: (what happens, what is done then)."""
     found = [("takes", f"at most {job.timeout:g} s, then it is ended as timed out")]
+    if job.asks is not None:
+        asked = job.asks
+        found = [
+            ("asks", f"{asked.question} ({' or '.join(asked.choices)})"),
+            ("unanswered", f"at {asked.deadline}: {asked.default}, which skips it"),
+        ]
     if job.repeat_until_ok is not None:
         found.append(
             (
@@ -166,8 +182,13 @@ def _rules(job: JobSpec) -> list[tuple[str, str]]:
         late = "a firing that was not started before the next one is missed; it is not made up for"
     elif job.if_late is IfLate.SKIP:
         late = "is skipped when found more than a minute after its time"
+    elif job.if_late is IfLate.ASK:
+        late = "a person is asked when it is found more than a minute after its time; unanswered at its latest start it is skipped"
     found.append(("late", late))
-    again = "runs again" if job.on_abandoned is OnAbandoned.RERUN else "is not run again: it ends as abandoned"
+    again = {
+        OnAbandoned.RERUN: "runs again", OnAbandoned.FAIL: "is not run again: it ends as abandoned",
+        OnAbandoned.ASK: "waits for a person's word; unanswered at its latest start it is skipped",
+    }[job.on_abandoned]  # fmt: skip
     found.append(("cut off", f"when its process dies in the middle it {again}"))
     if job.catch_up_sessions:
         found.append(("missed", f"made up for within the next {job.catch_up_sessions} sessions"))
@@ -191,7 +212,7 @@ def render_explained(told: Explained, zone: ZoneInfo) -> str:
     lines += [f"             {text}" for text in (*day.sources, *([f"note: {day.note}"] if day.note else []))]
     if told.slots and day.session is None:
         lines.append("             what only reads looks at the ordinary hours, what acts is held")
-    lines.append(f"  runs       {job.run}, {'at ' if isinstance(job.trigger, At) else ''}{job.trigger}")
+    lines.append(f"  runs       {job.run or 'a person'}, {'at ' if isinstance(job.trigger, At) else ''}{job.trigger}")
     if not told.slots:
         why = (
             "without a session there is no open and no close: nothing is planned"

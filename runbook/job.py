@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.alert import Cause, Severity
+from runbook.ask import AskSpec
 from runbook.errors import ConfigError
 from runbook.fault import Fault, Unfit
 from runbook.shipped import shipped_site
@@ -57,6 +58,7 @@ class IfLate(StrEnum):
 
     RUN = "run"
     SKIP = "skip"
+    ASK = "ask"
 
 
 class OnAbandoned(StrEnum):
@@ -64,6 +66,7 @@ class OnAbandoned(StrEnum):
 
     RERUN = "rerun"
     FAIL = "fail"
+    ASK = "ask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """One entry of `jobs:`, parsed. `timeout` is real seconds for one attempt."""
+    """One entry of `jobs:`, parsed. `timeout` is real seconds for one attempt; what `asks` is done by a person."""
 
     name: str
     run: str
@@ -109,6 +112,7 @@ class JobSpec:
     to: tuple[str, ...] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a token
     retries: Retries | None = None
+    asks: AskSpec | None = None
 
     @property
     def repeating(self) -> bool:

@@ -128,10 +128,14 @@ class Listener:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop within a second, whatever is being waited for."""
+    def close(self) -> None:
+        """Begin to stop: nothing more is heard."""
         self._stop.set()
         self._bot.close()
+
+    def stop(self) -> None:
+        """Stop within a second, whatever is being waited for."""
+        self.close()
         if self._thread.is_alive():
             self._thread.join(timeout=_JOIN)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+from runbook.pause import Pause
 from runbook.session import Confidence, Day, DayStatus, Session, SessionCalendar
 from runbook.trigger import At, Trigger, describe, format_duration, ordinal, repeats
 
@@ -31,6 +32,7 @@ class PlannedRun:
     last: datetime
     count: int
     why: str  # the arithmetic in words
+    paused: str = ""  # by whom, until when and why, where it is held back
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,23 @@ class PlanRow:
         return self.day.session.close if self.day.session else None
 
 
-def plan_days(calendar: SessionCalendar, jobs: Iterable[Planned], first: date, last: date) -> list[PlanRow]:
+def plan_days(
+    calendar: SessionCalendar, jobs: Iterable[Planned], first: date, last: date, pauses: Sequence[Pause] = ()
+) -> list[PlanRow]:
     """A row for every day from `first` to `last`, both included, with its runs in order of time.
 
-    On an unknown weekday the runs are those of an ordinary one: what reads will look, what acts is held.
+    `pauses` are those in force; a run that falls into one says so. On an unknown weekday the runs are those of an ordinary one: what reads will look, what acts is held.
     """
     jobs = list(jobs)
     days = ((day, calendar.session_of(day.date)) for day in calendar.span(first, last))
-    return [PlanRow(calendar.exchange, day, _runs(session, jobs)) for day, session in days]
+    rows = [PlanRow(calendar.exchange, day, _runs(session, jobs)) for day, session in days]
+    return [replace(row, runs=tuple(_held(run, pauses, calendar.zone) for run in row.runs)) for row in rows]
+
+
+def _held(run: PlannedRun, pauses: Sequence[Pause], zone: ZoneInfo) -> PlannedRun:
+    """The run with a pause that it falls into, or of a repeat some of its firings."""
+    found = next((p for p in pauses if p.covers(run.job) and p.meets(run.first, run.last)), None)
+    return run if found is None else replace(run, paused=found.words(zone, run.first))
 
 
 def _runs(session: Session | None, jobs: Iterable[Planned]) -> tuple[PlannedRun, ...]:
@@ -98,6 +109,7 @@ def render_plan(rows: Iterable[PlanRow], zone: ZoneInfo) -> str:
             if run.count > 1:
                 when += f"-{_clock(run.last, row.date, zone)}"
             what = f"{run.why} ({run.count} times)" if run.count > 1 else run.why
+            what += f"; {run.paused}" if run.paused else ""
             lines.append(f"  {when:<19}{run.job:<{width}}  {what}".rstrip())
         if row.runs and row is not rows[-1]:
             lines.append("")
@@ -161,6 +173,7 @@ def to_json(rows: Iterable[PlanRow], zone: ZoneInfo) -> list[dict[str, Any]]:
                     "last": iso(run.last),
                     "count": run.count,
                     "why": run.why,
+                    "paused": run.paused or None,
                 }
                 for run in row.runs
             ],

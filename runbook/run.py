@@ -15,9 +15,10 @@ from runbook.job import Found, JobSpec, Key, Occurrence, Verdict
 
 
 class State(StrEnum):
-    """Where an occurrence stands. All but PLANNED and RUNNING are final, and each final row has a reason."""
+    """Where an occurrence stands. All but PLANNED, WAITING_HUMAN and RUNNING are final; each final row has a reason."""
 
     PLANNED = "planned"
+    WAITING_HUMAN = "waits_human"  # twelve characters are the room that the ledger has for a state
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -29,7 +30,7 @@ class State(StrEnum):
 
     @property
     def final(self) -> bool:
-        return self not in (State.PLANNED, State.RUNNING)
+        return self not in (State.PLANNED, State.WAITING_HUMAN, State.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,15 @@ from typing import Any
 
 from runbook.alert import Alert, AlertState, Severity
 from runbook.alert.lifecycle import BROKER_JOB
+from runbook.ask import Ask
 from runbook.day import DayFacts, Lease
+from runbook.pause import ALL, Pause
 from runbook.report.ahead import next_after
+from runbook.report.asked import ask_json, ask_words, pause_json, pause_words
 from runbook.report.delivery import alert_parts
 from runbook.report.layout import WIDTH, clock, cut, line, plain, plural, short_day, table, wrap
 from runbook.report.parts import Step
-from runbook.report.steps import steps
+from runbook.report.steps import ASKED, steps
 from runbook.session import DayStatus, PhaseName, Session, SessionCalendar
 from runbook.spans import ago, ahead, span, took
 
@@ -38,6 +41,9 @@ class StatusFacts:
     unsent: int
     notes: Sequence[str] = ()
     mode: str = ""
+    asks: tuple[Ask, ...] = ()  # open ones, of whatever session
+    pauses: tuple[Pause, ...] = ()  # in force
+    critical: frozenset[str] = frozenset()  # jobs without which nothing may be called green
 
     @property
     def today(self) -> date:
@@ -63,7 +69,8 @@ def exit_code(facts: StatusFacts) -> int:
 
 def reasons(facts: StatusFacts) -> list[str]:
     """Why it is not green, what matters most first. What cannot be told is a reason too."""
-    return [*_daemon_reasons(facts), *_alert_reasons(facts), *_feed_reasons(facts), *_other_reasons(facts)]
+    said = [*_daemon_reasons(facts), *_alert_reasons(facts), *_feed_reasons(facts)]
+    return [*said, *_people_reasons(facts), *_other_reasons(facts)]
 
 
 def _daemon_reasons(facts: StatusFacts) -> Iterator[str]:
@@ -114,6 +121,15 @@ def _mode_words(mode: str) -> str:
     return words.get(mode, mode)
 
 
+def _people_reasons(facts: StatusFacts) -> Iterator[str]:
+    """What waits for a person, and what one holds back without which nothing is green."""
+    for ask in facts.asks:
+        yield f"#{ask.number} {ask.name} waits for your answer (`{plain(ask.how_to_answer)}`)"
+    for pause in facts.pauses:
+        if pause.job == ALL or pause.job in facts.critical:
+            yield pause_words(pause, facts.calendar.zone, facts.now)
+
+
 def _other_reasons(facts: StatusFacts) -> Iterator[str]:
     calendar, today = facts.calendar, facts.today
     known = calendar.day(today)
@@ -154,7 +170,15 @@ def _feed(facts: StatusFacts) -> Mapping[str, Any]:
 
 def render_status(facts: StatusFacts, *, colour: bool = False) -> str:
     """The status for a terminal, at most 100 columns; complete without colour."""
-    out = [*line(*_headline(facts)), *_state(facts, colour=colour), *_daemon(facts), *_prices(facts), *_bot(facts), ""]
+    out = [
+        *line(*_headline(facts)),
+        *_state(facts, colour=colour),
+        *_daemon(facts),
+        *_prices(facts),
+        *_bot(facts),
+        *_people(facts),
+        "",
+    ]
     rows = _steps(facts)
     if facts.day is not None and facts.day.day.date != facts.today and rows:
         out.append(f"the last session, {short_day(facts.day.day.date)}:")
@@ -267,6 +291,16 @@ def _bot(facts: StatusFacts) -> list[str]:
     return wrap(words.get(str(said.get("health")), "") + plain(said.get("reason") or "no data"), WIDTH, "bot    ")
 
 
+def _people(facts: StatusFacts) -> list[str]:
+    """What is asked, and what is held back."""
+    zone, out = facts.calendar.zone, []
+    for ask in facts.asks:
+        out += wrap(f"#{ask.number} {ask.name}: {ask.question} {ask_words(ask, zone)}", WIDTH, "asked  ")
+    for pause in facts.pauses:
+        out += wrap(pause_words(pause, zone, facts.now), WIDTH, "paused ")
+    return out
+
+
 def _price(held: object, source: str) -> str:
     if isinstance(held, Mapping):
         side = "rest" if source.startswith("REST") else "ws"
@@ -288,7 +322,7 @@ def _row(facts: StatusFacts, step: Step) -> list[str]:
     planned = clock(step.first, zone, day) + (f"-{clock(step.last, zone, day)}" if step.rows > 1 else "")
     if step.started is None:
         left = (step.first - facts.now).total_seconds()
-        ran = ahead(left) if step.waiting else "-"
+        ran = "asked" if step.state == ASKED else ahead(left) if step.waiting else "-"
     else:
         ran = clock(step.started, zone, day, seconds=True)
     lasted = "-" if step.took is None else took(step.took)
@@ -308,7 +342,7 @@ def _evidence(facts: StatusFacts, step: Step) -> str:
             said.append(f"{step.ok or 'none'} ok")
     elif step.tries > 1:
         said.append(f"try {step.tries}")
-    if step.reason and (step.ran or not step.waiting):
+    if step.reason and (step.ran or not step.waiting or step.state == ASKED):
         said.append(step.reason)
     return "; ".join(said)
 
@@ -342,7 +376,7 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
     daemon: {alive, pid, host, since, heartbeat, heartbeat_age, epoch, said: what it says of itself} or null;
     session: the date of the steps; steps: [{job, slot, repeating, planned, planned_last, rows, ran, ok, missed, skipped,
     failed, waiting, state, newest, started, took, reason, hint}]; alerts: [{number, rule, severity, title, state, since}];
-    unsent; next: {date, open, close, login, name, reason, remarks}; calendar: {known_until, days}; notes.
+    asks, pauses: as in report.asked; unsent; next: {date, open, close, login, name, reason, remarks}; calendar: {known_until, days}; notes.
     """
     zone, session = facts.calendar.zone, facts.session
 
@@ -414,6 +448,8 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
             }
             for p in parts
         ],
+        "asks": [ask_json(ask, zone) for ask in facts.asks],
+        "pauses": [pause_json(pause, zone) for pause in facts.pauses],
         "unsent": facts.unsent,
         "next": {
             "date": coming.day.isoformat() if coming.day else None,

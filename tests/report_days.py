@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 
+from runbook.adapters.store import Store, schema
 from runbook.agenda import occurrences
 from runbook.alert import Alert, AlertState, Severity
 from runbook.day import DayFacts, FeedChange, FeedSample
@@ -303,3 +304,30 @@ def running_day() -> DayFacts:
         (alert,),
         tuple(m for m in whole.messages if m.created_at <= now),
     )
+
+
+def keep(store: Store, entries: tuple[Entry, ...], day: date | None = None) -> None:
+    """Write rows as the engine would have left them, of another day on wish."""
+    occurrences, attempts = [], []
+    for e in entries:
+        o = e.occurrence
+        key = {"session": day or o.key.session, "job": o.key.job, "slot": o.key.slot}
+        occurrences.append(
+            key
+            | {
+                "repeating": e.repeating, "planned_at": o.planned, "due_at": o.due, "latest_start": o.latest_start,
+                "deadline": o.deadline, "state": e.state, "verdict": e.verdict, "reason": e.reason, "config_hash": "abc",
+            }
+        )  # fmt: skip
+        attempts += [
+            key
+            | {
+                "n": t.n, "actor": t.actor, "started_at": t.started, "ended_at": t.ended, "outcome": t.outcome,
+                "verdict": t.verdict, "reason": t.reason, "hint": t.hint, "facts": t.facts, "error_class": t.error_class,
+                "epoch": 1,
+            }
+            for t in e.tries
+        ]  # fmt: skip
+    with store.write() as books:
+        books.ledger._c.execute(schema.occurrence.insert(), occurrences)
+        books.ledger._c.execute(schema.attempt.insert(), attempts)

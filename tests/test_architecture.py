@@ -35,6 +35,7 @@ SHELL = (
     "almanac.py",
     "engine/",
     "monitor/",
+    "people/",
     "vigil.py",
     "teller.py",
     "listener.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from runbook import cli
 from runbook.cli import ATTENTION, INTERRUPTED, NO_DAEMON, OK, USAGE, main
 from tests.fakes import until
 
+ROOT = Path(__file__).resolve().parents[1]
 KEY = "key-of-the-desk-0123456789"
 COMMANDS = sorted(next(a for a in cli.parser()._actions if a.dest == "command").choices or ())
 FRIDAY = "2025-12-26"
@@ -466,3 +468,60 @@ def test_a_daemon_holds_its_site_answers_requests_and_ends_within_five_seconds(r
             daemon.wait()
     assert shell("--site", site, "status").code == NO_DAEMON
     assert KEY not in log.read_text(encoding="utf-8")
+
+
+# -- db ------------------------------------------------------------------------------------------------------------------
+
+
+def test_db_check_reads_the_database_and_says_how_it_stands(site, say):
+    said = say("--site", site, "db", "check")
+    assert said.code == OK, said
+    assert "whole: every page, every index, every reference" in said.out
+    assert said.out.rstrip().endswith("OK")
+    told = json.loads(say("--site", site, "db", "check", "--json").out)
+    assert told["trouble"] == []
+    assert {"name": "attempt", "rows": 0}.items() <= next(t for t in told["tables"] if t["name"] == "attempt").items()
+    assert told.keys() <= set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "json.md").read_text(encoding="utf-8")))
+
+
+def test_db_check_of_a_damaged_database_is_attention(site, say):
+    file = site / "runbook.db"
+    content = bytearray(file.read_bytes())
+    content[-4096:] = b"\x05" * 4096
+    file.write_bytes(content)
+    said = say("--site", site, "db", "check")
+    assert said.code == ATTENTION
+    assert "TROUBLE" in said.out or said.one_line_and_a_hint()
+
+
+def test_a_copy_is_made_and_restored_by_hand(site, say):
+    made = say("--site", site, "db", "backup", site / "copy.db")
+    assert made.code == OK
+    assert "read back whole" in made.out
+    again = say("--site", site, "db", "backup", site / "copy.db")
+    assert again.code == USAGE
+    assert again.one_line_and_a_hint()
+    asked = say("--site", site, "db", "restore", site / "copy.db")
+    assert asked.code == ATTENTION
+    assert "--yes" in asked.err
+    done = say("--site", site, "db", "restore", site / "copy.db", "--yes")
+    assert done.code == OK
+    assert "lost: nothing" in done.out
+    assert len(list(site.glob("runbook.before-restore-*.db"))) == 1
+    assert say("--site", site, "db", "check").code == OK
+
+
+def test_db_of_a_site_without_a_ledger_says_so(site, say):
+    (site / "runbook.db").unlink()
+    for command in (("check",), ("backup",), ("restore", site / "runbook.db")):
+        said = say("--site", site, "db", *command)
+        assert said.code == ATTENTION
+        assert said.one_line_and_a_hint(), said
+    assert not (site / "runbook.db").exists()
+
+
+def test_the_last_step_of_a_day_leaves_a_copy_that_was_read_back(site):
+    said = shell("--site", site, "run", "backup_db", "--session", FRIDAY)
+    assert said.code == OK, said
+    assert f"backup_db close+45m of {FRIDAY}: succeeded, ok: backups/runbook-{FRIDAY}.db" in said.out
+    assert (site / "backups" / f"runbook-{FRIDAY}.db").is_file()

@@ -13,6 +13,7 @@ import pytest
 from runbook import app
 from runbook.adapters.files import parse_yaml
 from runbook.alert import Severity
+from runbook.app.upkeep import backup_folder
 from runbook.config import Config, defaults, derived_stream, environment, mask_url, parse
 from runbook.errors import ConfigError, FileFaults
 from runbook.fault import Fault
@@ -60,6 +61,9 @@ def fault(addition: str, site: Path, path: str) -> Fault:
     return faults(MINIMAL + addition, site)[path]
 
 
+ASKED = "ask: {question: Really?, choices: [go, stay], default: stay, deadline: open-5m}"
+
+
 def jobs(*entries: str) -> str:
     return "jobs:\n" + "".join(f"  - {entry}\n" for entry in entries)
 
@@ -79,6 +83,14 @@ def test_a_working_file_for_one_desk_is_at_most_fifteen_lines(site):
     assert config.secrets.channels == {"phone": ENV["PHONE"]}
 
 
+def test_the_copies_lie_beside_the_database_unless_said_otherwise(site, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/trader")
+    assert backup_folder(read(MINIMAL, site)) == (site / "backups").resolve()
+    assert backup_folder(read(MINIMAL + "backup: {folder: ../copies}\n", site)) == (site.parent / "copies").resolve()
+    assert backup_folder(read(MINIMAL + "backup: {folder: ~/copies}\n", site)) == Path("/home/trader/copies")
+    assert backup_folder(read(MINIMAL + "backup: {folder: /srv/copies}\n", site)) == Path("/srv/copies")
+
+
 def test_the_shipped_jobs_are_there_without_a_word_about_them(site):
     config = read(MINIMAL, site)
     five = ("verify_broker", "start_feed", "check_feed", "reconcile_paper", "report_day")
@@ -94,6 +106,40 @@ def test_the_shipped_jobs_are_there_without_a_word_about_them(site):
     assert (report.after, report.catch_up_sessions) == (("reconcile_paper",), 5)
     assert {job.if_late for job in config.jobs} == {IfLate.RUN}
     assert {job.on_abandoned for job in config.jobs} == {OnAbandoned.RERUN}
+
+
+def test_a_manual_step_is_asked_until_its_deadline_which_is_its_latest_start(site):
+    config = read(MINIMAL + jobs("{name: gate, kind: manual, at: [open-45m], " + ASKED + "}"), site)
+    gate = config.job("gate")
+    assert gate is not None
+    assert gate.asks is not None
+    assert (gate.run, str(gate.latest_start)) == ("", "open-5m")
+    assert (gate.asks.choices, gate.asks.default, gate.asks.verify_after) == (
+        ("go", "stay"),
+        "stay",
+        timedelta(seconds=15),
+    )
+
+
+def test_the_guide_s_manual_steps_are_there_and_speak_of_this_site(site):
+    config = read(MINIMAL.replace("openalgo:", "openalgo:\n  unit: algo@1", 1), site)
+    assert [ask.name for ask in config.asks] == ["restart_openalgo", "plan_includes_streaming", "broker_login"]
+    restart, plan, login = config.asks
+    assert "sudo systemctl restart algo@1" in restart.spec.how[1]
+    assert not any("UNIT" in text for ask in config.asks for text in ask.spec.how)
+    assert {ask.spec.link for ask in config.asks} == {config.dashboard}
+    assert (plan.once, login.once) == (True, False)
+    assert {(ask.spec.default, ask.spec.verify, str(ask.spec.deadline)) for ask in config.asks} == {
+        ("not_done", "verify_broker", "close")
+    }
+    assert all(ask.spec.contact and ask.spec.how for ask in config.asks)
+
+
+def test_a_standing_question_is_changed_by_its_name_and_taken_away(site):
+    asks = "asks: [{name: broker_login, contact: Ravi, link: 'http://x.in'}, {name: plan_includes_streaming, enabled: false}]\n"
+    _restart, login = read(MINIMAL + asks, site).asks
+    assert (login.name, login.spec.contact, login.spec.link) == ("broker_login", "Ravi", "http://x.in")
+    assert login.spec.how
 
 
 def test_an_entry_of_the_same_name_changes_only_what_it_says(site):
@@ -311,10 +357,17 @@ def test_the_faults_stand_in_the_order_of_the_file(site):
         (jobs("{name: start_feed, latest_start: close-15m, repeat_until_ok: null, timeout: 10m, retries: {max: 5}}"), "jobs[0]",
          "from open-15m to latest_start close-15m there are 1h", "less retries"),
         (jobs("{name: report_day, timeout: 31m}"), "jobs[0]", "to the deadline close+60m there are 30m", "a deadline that"),
-        (jobs("{name: report_day, if_late: wait}"), "jobs[0].if_late", "'wait'", "'run' or 'skip'"),
+        (jobs("{name: report_day, if_late: wait}"), "jobs[0].if_late", "'wait'", "'run', 'skip' or 'ask'"),
         (jobs("just text"), "jobs[5]", "'just text'", ""),
         ("jobs: {name: x}\n", "jobs", "(a mapping)", "tuple"),
         ("database: sqlite:///\n", "database", "no file of SQLite", "a path"),
+        ("database: postgresql+psycopg://desk/runbook\n", "database", "no file of SQLite", "sqlite:///"),
+        ("backup: {keep: 0}\n", "backup.keep", "found 0 (a number)", "1 to 1000 daily copies"),
+        ("backup: {folder: ''}\n", "backup.folder", "'' is no folder", "relative to the database or absolute"),
+        ("backup: {folder: 7}\n", "backup.folder", "7 is no folder", "relative to the database or absolute"),
+        ("backup: {every: 1h}\n", "backup.every", "unknown key 'every'", ""),
+        ("retention: {repeats_sessions: 9}\n", "retention.repeats_sessions", "found 9 (a number)", "10 to 5000 sessions"),
+        ("retention: {repeat_sessions: 30}\n", "retention.repeat_sessions", "unknown key", "did you mean repeats_sessions? "),
     ],
 )  # fmt: skip
 def test_each_fault_says_what_was_found_and_what_is_accepted(addition, path, found, accepted, site):

@@ -69,7 +69,7 @@ def test_the_readme_says_that_the_guides_own_dates_fall_on_a_weekend():
 
 
 def test_every_reading_command_offers_json_and_the_keys_are_documented():
-    for name in ("plan", "status", "report", "history", "doctor", "config", "notify"):
+    for name in ("plan", "status", "report", "history", "doctor", "config", "notify", "asks"):
         options = {o for a in commands()[name]._actions for o in a.option_strings}
         assert "--json" in options, name
         assert re.search(rf"^## `runbook {name}\b.*--json", JSON, re.MULTILINE), name

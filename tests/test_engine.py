@@ -18,6 +18,7 @@ from runbook.adapters.store import Store
 from runbook.agenda import agenda
 from runbook.alert import FeedMoved, FeedWord, ReadyReached, Severity
 from runbook.almanac import Why
+from runbook.ask import Standing
 from runbook.clock import RehearsalClock, host_monotonic
 from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
@@ -93,6 +94,7 @@ class World:
     holder: str = "desk:1"
     channels: tuple[str, ...] = ("phone",)
     family: list[World] = field(default_factory=list)
+    asks: tuple[Standing, ...] = ()
 
     def __post_init__(self) -> None:
         self.family.append(self)
@@ -109,6 +111,7 @@ class World:
                 self.clock, self.store, self.alarm, self.teller, Voice(self.channels, INDIA, "http://desk"), FakeDesk(),
                 self.jobs, {j.name: self.steps(j.name) for j in self.jobs}, "abc", self.holder, 812, "desk",
                 self._calendar, self._state, lambda: self.positions(), "local_paper", self._ran,
+                asks=self.asks,
             )
         )  # fmt: skip
 

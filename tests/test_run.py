@@ -174,8 +174,8 @@ def test_an_abandoned_run_says_that_nobody_knows_how_far_it_came():
     assert "not known" in done.reason
 
 
-def test_planned_and_running_are_the_only_states_that_are_not_the_end():
-    assert {state for state in State if not state.final} == {State.PLANNED, State.RUNNING}
+def test_what_waits_or_runs_is_the_only_state_that_is_not_the_end():
+    assert {state for state in State if not state.final} == {State.PLANNED, State.WAITING_HUMAN, State.RUNNING}
 
 
 def test_facts_may_be_any_mapping():

@@ -35,6 +35,8 @@ database: sqlite:///runbook.db
 rest: {max_per_hour: 2000}
 feed: {warn_after: 60s, fallback_after: 120s, poll_every: 1.5s, detect: timers}
 ticks: {keep_sessions: 60}
+backup: {keep: 14, folder: backups}
+retention: {repeats_sessions: 30}
 bot:
   unit: nifty-bot.service
   log: ~/OA/bot.log

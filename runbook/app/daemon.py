@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from runbook.desk import TheDesk
     from runbook.engine import CalendarNews, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
-    from runbook.listener import Listener
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.report import Report
@@ -55,7 +54,6 @@ class Hooks:
     on_run: Callable[[Run], None] = lambda _run: None
     on_sent: Callable[[Row], None] = lambda _row: None
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
-    make_bot: phone.MakeBot = phone.bot_of
     log: Path | None = None  # the file this process logs to, so that others can name it
 
 
@@ -73,7 +71,7 @@ class Daemon:
         self.lock = DatabaseLock(config.database_path)
         self.store = site.open_store(config)
         self.almanac = site.almanac(config, self.store)
-        self._steps = {job.name: load(job.run, config.site) for job in config.jobs}
+        self._steps = {job.name: load(job.run, config.site) for job in config.jobs if job.asks is None}
         self._gateway: OpenAlgo | None = None
         self._relay: Relay | None = None
         self._calendar_news: CalendarNews | None = None
@@ -83,7 +81,7 @@ class Daemon:
         self.teller: Teller
         self.desk: TheDesk
         self.vigil: Vigil
-        self._listeners: list[Listener] = []
+        self.phones: phone.Phones
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -106,8 +104,7 @@ class Daemon:
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
-                for listener in self._listeners:
-                    listener.start()
+                self.phones.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
         except BaseException:
@@ -117,7 +114,7 @@ class Daemon:
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
         parts: list[tuple[str, Callable[[], object]]] = [
-            *(("phone", listener.stop) for listener in self._listeners),
+            ("phone", self.phones.stop),
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
@@ -171,11 +168,9 @@ class Daemon:
         calendar = self.almanac.calendar()
         channels = tuple(config.secrets.channels)
         deeds = phone.deeds()
-        notifier = doors.notifier(config, phone.buttons(self.store, deeds), self._hooks.make_bot)
+        notifier = doors.notifier(config, phone.buttons(self.store, deeds))
         self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
-        self._listeners = phone.listeners(
-            config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge, self._hooks.make_bot
-        )
+        self.phones = phone.phones(config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge)
         policy = self._hooks.policy(site.policy_of(config))
         self.monitor = Monitor(
             FeedParts(
@@ -198,6 +193,9 @@ class Daemon:
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
                 back_up=lambda day: upkeep.back_up(config, self.store, day),
+
+
+                held_back=self._held_back,
             )
         )  # fmt: skip
         self.engine = Engine(
@@ -206,6 +204,7 @@ class Daemon:
                 Voice(channels, calendar.zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
                 self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
+                asks=config.asks,
             )
         )  # fmt: skip
 
@@ -322,6 +321,13 @@ class Daemon:
             draft.write_text(text, encoding="utf-8")
             draft.replace(target)  # a reader sees the old report or the new one, never half of one
         return f"reports/{report.date}.md"
+
+    def _held_back(self) -> list[str]:
+        from runbook.report.asked import pause_words
+
+        now, zone = self.clock.now(), self.almanac.calendar().zone
+        with self.store.read() as books:
+            return [pause_words(pause, zone, now) for pause in books.pauses.held(now)]
 
     def _open_alerts(self) -> list[str]:
         with self.store.read() as books:

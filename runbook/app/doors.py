@@ -97,9 +97,7 @@ def locked(config: Config) -> bool:
     return DatabaseLock(config.database_path).held()
 
 
-def notifier(
-    config: Config, offer: Callable[[Sequence[str]], Keyboard] = lambda _about: (), make: phone.MakeBot = phone.bot_of
-) -> Notifier:
+def notifier(config: Config, offer: Callable[[Sequence[str]], Keyboard] = lambda _about: ()) -> Notifier:
     """Every channel of the site; `offer` gives the buttons under a message, for the channels that can have some."""
     from runbook.adapters.notify import ByChannel, ChildNotifier
     from runbook.adapters.telegram import TelegramNotifier
@@ -108,7 +106,7 @@ def notifier(
     for name, token in phone.bots(config).items():
         spec = config.settings.notify[name].telegram
         if spec is not None and spec.chat is not None:
-            own[name] = TelegramNotifier(make(token), spec.chat, offer)
+            own[name] = TelegramNotifier(phone.bot_of(token), spec.chat, offer)
     rest = ChildNotifier({name: url for name, url in config.secrets.channels.items() if name not in own})
     return ByChannel(own, rest) if own else rest
 

@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _KEEP_TRYING = timedelta(hours=24)
-MakeBot = Callable[[str], "Bot"]  # by its token
 
 
 def bot_of(token: str) -> Bot:
-    """A bot at the real address; there is no other outside of tests."""
+    """A bot at Telegram's address; the configuration knows no other."""
     from runbook.adapters.telegram import Bot
 
     return Bot(token)
@@ -60,29 +59,46 @@ def buttons(store: Store, deeds: Deeds | None) -> Callable[[Sequence[str]], Keyb
     return offer
 
 
-def listeners(
+class Phones:
+    """The listeners of a configuration; `start` and `stop` mirror each other."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = tuple(listeners)
+
+    def start(self) -> None:
+        for listener in self._listeners:
+            listener.start()
+
+    def stop(self) -> None:
+        """Stop all at once: what hangs in one costs the others nothing."""
+        for listener in self._listeners:
+            listener.close()
+        for listener in self._listeners:
+            listener.stop()
+
+
+def phones(
     config: Config,
     store: Store,
     clock: Clock,
     deeds: Deeds | None,
     calendar: Callable[[], SessionCalendar],
     told: Callable[[], None],
-    make: MakeBot = bot_of,
-) -> list[Listener]:
-    """One for each telegram channel with users; not started. `told` is called when something was put into the outbox."""
+) -> Phones:
+    """A listener for each telegram channel with users; not started. `told` is called when something was put into the outbox."""
     made = []
     for name, token in bots(config).items():
         spec = config.settings.notify[name].telegram
         if deeds is None or spec is None or not spec.users or spec.chat is None:
             continue
-        bot = make(token)
+        bot = bot_of(token)
         made.append(
             Listener(
                 bot, bot.number, Door(spec.chat, frozenset(spec.users)), store, clock, deeds,
                 _views(config, store, calendar), _teller(config, store, clock, told),
             )
         )  # fmt: skip
-    return made
+    return Phones(made)
 
 
 def _teller(config: Config, store: Store, clock: Clock, told: Callable[[], None]) -> Callable[[Notice], None]:

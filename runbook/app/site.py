@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runbook.alert import Severity
 from runbook.almanac import Almanac, World
 from runbook.config import Config, environment, parse
 from runbook.day import DayFacts
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from runbook.adapters.exchange import Refreshed
     from runbook.adapters.overlay import Overlay
     from runbook.adapters.recorder import RecordedTicks
-    from runbook.adapters.store import Store
+    from runbook.adapters.store import Books, Store
     from runbook.config.form import Feed
+    from runbook.pause import Pause
     from runbook.recon import PriceRanges, TradeLog
     from runbook.status import StatusFacts
     from runbook.yearlist import Listed
@@ -164,7 +166,7 @@ def day_facts(store: Store, calendar: SessionCalendar, day: date) -> DayFacts:
         return DayFacts(
             calendar.day(day), tuple(books.ledger.session(day)), tuple(books.feed.changes(day)),
             tuple(books.feed.samples(day)), tuple(books.alerts.of_session(day)), tuple(books.alerts.messages(day)),
-            tuple(books.repeats.tallies(day)),
+            tuple(books.repeats.tallies(day)), tuple(books.asks.of_session(day)), _pauses(books, calendar, day),
         )  # fmt: skip
 
 
@@ -175,13 +177,21 @@ def status_facts(config: Config, store: Store, calendar: SessionCalendar, now: d
     with store.read() as books:
         lease, alerts, unsent = books.desk.lease(), books.alerts.unresolved(), books.alerts.unsent()
         known = books.ledger.sessions(1)
+        asks, pauses = books.asks.waiting(), books.pauses.held(now)
     shown = calendar.today(now)
     if calendar.day(shown).session is None and known and (newest := calendar.session_at(now)) is not None:
         shown = newest.date
     return StatusFacts(
         now, calendar, day_facts(store, calendar, shown), lease, tuple(alerts), unsent, config.notes,
-        mode=config.settings.mode,
+        mode=config.settings.mode, asks=tuple(asks), pauses=tuple(pauses),
+        critical=frozenset(job.name for job in config.jobs if job.severity is Severity.CRITICAL),
     )  # fmt: skip
+
+
+def _pauses(books: Books, calendar: SessionCalendar, day: date) -> tuple[Pause, ...]:
+    """What was held back on a calendar day of the exchange."""
+    start = datetime.combine(day, time(), calendar.zone)
+    return tuple(books.pauses.between(start, start + timedelta(days=1)))
 
 
 def warnings(config: Config) -> list[str]:

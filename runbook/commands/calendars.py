@@ -17,12 +17,14 @@ from runbook.clock import SystemClock
 from runbook.config import Config
 from runbook.errors import CalendarError, ConfigError, StoreError, UsageError
 from runbook.fault import nearest
+from runbook.pause import Pause, pause_of
 from runbook.session import Day, SessionCalendar
 
 if TYPE_CHECKING:
     from runbook.adapters.overlay import Overlay
     from runbook.adapters.store import Store
     from runbook.crosscheck import Crosscheck
+    from runbook.day import Tally
     from runbook.run import Entry
     from runbook.timetable import Library
 
@@ -308,9 +310,11 @@ def explain(args: argparse.Namespace) -> int:
     wanted = args.date or now.date()
     calendar = table(config, exchange, now, min(wanted, now.date()), max(wanted, now.date() + timedelta(days=1)))
     day = calendar.day(args.date or calendar.today(now))
+    held, rolled, pauses = _kept(config, day.date, now)
+    pause = pause_of(pauses, job.name, now)
     told = told_of(
-        job, day, {j.name: j for j in config.jobs}, _entries(config, day.date), exchange, now, calendar.zone,
-        calendar.assumed(day.date),
+        job, day, {j.name: j for j in config.jobs}, held, exchange, now, calendar.zone, calendar.assumed(day.date), rolled,
+        {job.name: pause.words(calendar.zone, now)} if pause is not None else {},
     )  # fmt: skip
     print(
         json.dumps(explained_json(told, calendar.zone), indent=1)
@@ -323,9 +327,10 @@ def explain(args: argparse.Namespace) -> int:
     return 0
 
 
-def _entries(config: Config, day: date) -> Sequence[Entry]:
+def _kept(config: Config, day: date, now: datetime) -> tuple[Sequence[Entry], Sequence[Tally], Sequence[Pause]]:
+    """The rows of the day, what of it is only counted any more, and what is held back now."""
     with ledger(config) as store:
         if store is None:
-            return ()
+            return (), (), ()
         with store.read() as books:
-            return books.ledger.session(day, repeats=False)
+            return books.ledger.session(day, repeats=False), books.repeats.tallies(day), books.pauses.held(now)

@@ -15,6 +15,7 @@ from runbook import app
 from runbook.clock import SystemClock
 from runbook.config import Config
 from runbook.errors import CalendarError, StoreError, UsageError
+from runbook.pause import Pause
 from runbook.session import SessionCalendar
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def plan(args: argparse.Namespace) -> int:
     config = app.load_config(args.site)
     calendar = _calendar(config)
     first, last = _span(args, calendar.today(SystemClock().now()))
-    rows = plan_days(calendar, config.jobs, first, last)
+    rows = plan_days(calendar, config.jobs, first, last, _pauses(config))
     if args.json:
         print(json.dumps(to_json(rows, calendar.zone), indent=1))
     else:
@@ -75,6 +76,12 @@ def _calendar(config: Config) -> SessionCalendar:
         raise CalendarError("the calendar could not be computed", hint=done.stderr.strip() or done.stdout.strip())
     with _ledger(config) as store:
         return app.almanac(config, store).calendar()
+
+
+def _pauses(config: Config) -> list[Pause]:
+    """What a person holds back now."""
+    with _ledger(config) as store, store.read() as books:
+        return books.pauses.held(SystemClock().now())
 
 
 def _span(args: argparse.Namespace, today: date) -> tuple[date, date]:

@@ -108,6 +108,10 @@ def run(args: argparse.Namespace) -> int:
     if job is None:
         names = [j.name for j in config.jobs]
         raise UsageError(f"no job {args.job!r}; accepted: {nearest(args.job, names)}{', '.join(names)}")
+    if job.asks is not None:
+        raise UsageError(
+            f"{job.name} is done by a person", hint="`runbook asks` shows if it is open, `runbook answer` ends it"
+        )
     store = app.open_store(config)
     try:
         from runbook.adapters.lock import DatabaseLock

@@ -1,4 +1,4 @@
-"""The shipped jobs: what `jobs:` holds before the operator says a word. The figures are for index options in India."""
+"""What `jobs:` and `asks:` hold before the operator says a word. The figures are for index options in India."""
 
 from __future__ import annotations
 
@@ -70,5 +70,52 @@ JOBS: tuple[dict[str, Any], ...] = (
         "after": ["report_day"],
         "deadline": "close+90m",
         "timeout": "120s",
+    },
+)
+
+# The manual steps of the guide. None is asked by the clock: on a day without a fault nobody hears of them. The first in this
+# order whose finding holds is asked, and no second one beside it.
+ASKS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "restart_openalgo",
+        "when": ["gateway_down"],
+        "question": "Does OpenAlgo run again? It does not answer, or its stream server does not.",
+        "how": [
+            "on OpenAlgo's host: systemctl status UNIT -n 50, and journalctl -u UNIT -n 100 for why it stopped",
+            "sudo systemctl restart UNIT: it holds the stream server, there is no second unit for that",
+            "still down: see who listens on its ports (ss -ltnp), and whether the disk is full (df -h)",
+            "log in to the broker again on the dashboard, if it asks for it",
+        ],
+        "contact": "OpenAlgo: support@openalgo.io, or the help page of the dashboard",
+        "default": "not_done",
+        "verify": "verify_broker",
+    },
+    {
+        # Asked once for a site: a session in which ticks came has answered it as well.
+        "name": "plan_includes_streaming",
+        "when": ["ticks_never_came"],
+        "question": "Does the broker's plan include streaming? The broker is verified, yet no session ever had ticks.",
+        "how": [
+            "in the broker's account, under its API or market data plan: is WebSocket streaming in it, and not used up?",
+            "on OpenAlgo's dashboard: is the broker shown as Connected?",
+            "when it is in the plan: log in to the broker again, so that the link is made anew",
+        ],
+        "contact": "the broker's support for API and WebSocket",
+        "default": "not_done",
+        "verify": "verify_broker",
+        "once": True,
+    },
+    {
+        "name": "broker_login",
+        "when": ["broker_refused", "feed_mute"],
+        "question": "Is somebody logged in to the broker, 2FA included?",
+        "how": [
+            "on OpenAlgo's dashboard: log in to the broker (user, PIN, the code of the authenticator)",
+            "see that it shows Connected; around a login the list of symbols is loaded anew, which takes a minute",
+            "refused: see on the broker's own page if 2FA waits for approval, and if the API key is still valid",
+        ],
+        "contact": "the broker's support for API and login",
+        "default": "not_done",
+        "verify": "verify_broker",
     },
 )

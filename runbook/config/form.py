@@ -10,13 +10,24 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
 
 from runbook.alert import Severity
+from runbook.config.base import AnchorText, Duration, Name, text
+from runbook.config.base import Model as _Model
+from runbook.config.question import Question, StandingQuestion
 from runbook.fault import Unfit
 from runbook.job import IfLate, JobSpec, OnAbandoned, Retries, target
 from runbook.symbols import Symbol, parse_symbol
-from runbook.trigger import Anchor, At, Every, format_duration, order_fault, parse_duration, room
+from runbook.trigger import Anchor, At, Every, format_duration, order_fault, room
 
 
 class Mode(StrEnum):
@@ -36,19 +47,7 @@ class Mode(StrEnum):
         return "analyze" if self is Mode.ANALYZER else "live"
 
 
-_text = PlainSerializer(str)
-
-
-def _length(value: object) -> timedelta:
-    length = parse_duration(value)
-    if not length:
-        raise Unfit(f"{value!r} is no time at all", accepted="more than nothing", example="30s")
-    return length
-
-
-Duration = Annotated[timedelta, BeforeValidator(_length), PlainSerializer(format_duration)]
-AnchorText = Annotated[Anchor, BeforeValidator(Anchor.parse), _text]
-SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), _text]
+SymbolText = Annotated[Symbol, BeforeValidator(parse_symbol), text]
 
 
 def _url(schemes: tuple[str, ...], example: str) -> BeforeValidator:
@@ -86,10 +85,6 @@ def _zone(value: object) -> ZoneInfo:
         raise Unfit(f"{value!r} is no time zone", accepted="a name of the tz database", example="Asia/Kolkata") from exc
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
-
-
 def _unit(value: object) -> str:
     """A systemd unit; nothing else may reach a command line."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9@_.:-]{0,200}", value):
@@ -119,7 +114,7 @@ class Trades(_Model):
 
     files: str
     format: Literal["csv", "jsonl"] = "csv"
-    zone: Annotated[ZoneInfo, BeforeValidator(_zone), _text] = ZoneInfo("Asia/Kolkata")
+    zone: Annotated[ZoneInfo, BeforeValidator(_zone), text] = ZoneInfo("Asia/Kolkata")
     fields: dict[str, str] = Field(default_factory=dict)
     trust: dict[Literal["time"], Literal["exact", "second", "logged_late", "unknown"]] = Field(default_factory=dict)
 
@@ -342,10 +337,12 @@ class Again(_Model):
 class Job(_Model):
     """One entry of `jobs:`."""
 
-    name: str = Field(
-        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="small letters, digits and _", examples=["check_feed"]
+    name: Name
+    kind: Literal["step", "manual"] = Field(
+        "step", description="step (a function runs it) or manual (a person does it, and is asked)", examples=["manual"]
     )
-    run: Annotated[str, BeforeValidator(_run)]
+    run: Annotated[str, BeforeValidator(_run)] | None = Field(None, validate_default=True)
+    ask: Question | None = None
     at: (
         Annotated[tuple[Anchor, ...], BeforeValidator(_anchors), PlainSerializer(lambda v: [str(a) for a in v])] | None
     ) = None
@@ -367,6 +364,52 @@ class Job(_Model):
     enabled: bool = True
     alert: AlertTo = AlertTo()
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+
+    @field_validator("run", mode="before")
+    @classmethod
+    def _needed(cls, value: object, info: ValidationInfo) -> object:
+        if value is None and info.data.get("kind") != "manual":
+            raise PydanticKnownError("missing")
+        return value
+
+    @model_validator(mode="after")
+    def _whose(self) -> Job:
+        """A person or a function, and not both."""
+        question = "ask: {question: ..., default: not_done, deadline: open-5m}"
+        if self.kind == "step":
+            if self.ask is not None:
+                raise Unfit(
+                    f"{self.name}: ask goes with kind: manual",
+                    accepted="kind: manual with ask, and no run",
+                    example=question,
+                )
+        elif self.ask is None or self.run is not None:
+            raise Unfit(
+                f"{self.name}: a manual step has {'no run' if self.run else 'ask'}",
+                accepted="ask, and no run",
+                example=question,
+            )
+        elif self.every is not None or self.repeat_until_ok is not None:
+            raise Unfit(
+                f"{self.name}: nobody can be asked again and again",
+                accepted="at, without every and repeat_until_ok",
+                example="at: [open-45m]",
+            )
+        else:
+            for anchor in self.at or ():
+                if fault := order_fault(anchor, self.ask.deadline):
+                    raise Unfit(
+                        f"{self.name}: ask.deadline: {fault}",
+                        accepted="a deadline after each anchor",
+                        example="open-5m",
+                    )
+        if self.every is not None and (self.if_late is IfLate.ASK or self.on_abandoned is OnAbandoned.ASK):
+            raise Unfit(
+                f"{self.name}: a repeat asks nobody",
+                accepted="if_late and on_abandoned: ask with at",
+                example="if_late: run",
+            )
+        return self
 
     @model_validator(mode="after")
     def _when(self) -> Job:
@@ -437,11 +480,13 @@ class Job(_Model):
             trigger = Every(self.every, self.from_, self.until)
         else:
             trigger = At(self.at or ())
+        asks = self.ask.spec() if self.ask is not None else None
+        latest = self.latest_start if asks is None else asks.deadline
         return JobSpec(
-            self.name, self.run, trigger, self.timeout.total_seconds(), self.latest_start, self.deadline,
+            self.name, self.run or "", trigger, self.timeout.total_seconds(), latest, self.deadline,
             self.repeat_until_ok, self.needs, self.after, self.if_late, self.on_abandoned, self.catch_up_sessions,
             self.resident, self.acts, self.alert.severity, self.alert.to, self.with_,
-            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None,
+            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None, asks,
         )  # fmt: skip
 
 
@@ -470,3 +515,4 @@ class Settings(_Model):
     backup: BackupTo = Field(default_factory=BackupTo)
     retention: Retention = Field(default_factory=Retention)
     jobs: tuple[Job, ...] = ()
+    asks: tuple[StandingQuestion, ...] = ()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from runbook.ask import Standing
 from runbook.config import defaults
-from runbook.config.form import Channel, Settings, is_loopback
+from runbook.config.form import Channel, OpenAlgo, Settings, is_loopback
 from runbook.config.secrets import Expander, Secrets, gather, mapping, mask_url
 from runbook.errors import ConfigError
 from runbook.fault import Document, Fault, Unfit, faults_from_validation, nearest
@@ -33,6 +34,7 @@ class Config:
     secrets: Secrets = field(repr=False)
     hash: str = ""
     notes: tuple[str, ...] = ()
+    asks: tuple[Standing, ...] = ()
 
     def job(self, name: str) -> JobSpec | None:
         return next((job for job in self.jobs if job.name == name), None)
@@ -81,13 +83,15 @@ def parse(document: Document, site: Path, environment: Mapping[str, str]) -> Con
     """
     expander = Expander(document, environment)
     data = expander.expand(document.data)
-    jobs, places = _with_defaults(data.get("jobs"))
-    written, _ = _with_defaults(document.data.get("jobs"))  # as it stands in the file: what faults may quote
-    if jobs is not None:
-        data |= {"jobs": jobs}
-    where = Document(
-        document.path, document.data | ({"jobs": written} if written is not None else {}), _shifted(document, places)
-    )
+    places: dict[str, list[int | None]] = {}
+    where = document
+    for part, shipped in (("jobs", defaults.JOBS), ("asks", defaults.ASKS)):
+        entries, places[part] = _with_defaults(data.get(part), shipped)
+        written, _ = _with_defaults(document.data.get(part), shipped)  # as it stands in the file: what faults may quote
+        if entries is not None:
+            data |= {part: entries}
+        held = where.data | ({part: written} if written is not None else {})
+        where = Document(document.path, held, _shifted(where, part, places[part]))
     settings: Settings | None = None
     faults: list[Fault] = []
     try:
@@ -100,25 +104,33 @@ def parse(document: Document, site: Path, environment: Mapping[str, str]) -> Con
     if settings is None or faults:
         raise ConfigError(_as_written(faults, places, data, expander.missing))
     specs = tuple(job.spec() for job in settings.jobs if job.enabled)
-    shown = Config(site, _masked(settings, expander.filled, places), specs, secrets)
+    asks = tuple(_about(ask.standing(), settings.openalgo) for ask in settings.asks if ask.enabled)
+    shown = Config(site, _masked(settings, expander.filled, places["jobs"]), specs, secrets, asks=asks)
     digest = hashlib.sha256(json.dumps(shown.merged(), sort_keys=True).encode()).hexdigest()[:12]
     return replace(shown, hash=digest, notes=tuple(_notes(settings)))
 
 
+def _about(ask: Standing, openalgo: OpenAlgo) -> Standing:
+    """The question with this site's unit and dashboard in it."""
+    how = tuple(re.sub(r"\bUNIT\b", openalgo.unit, text) for text in ask.spec.how)
+    return replace(ask, spec=replace(ask.spec, how=how, link=ask.spec.link or openalgo.dashboard or openalgo.url))
+
+
 def _as_written(
-    faults: list[Fault], places: list[int | None], data: Mapping[str, Any], missing: list[Fault]
+    faults: list[Fault], places: Mapping[str, list[int | None]], data: Mapping[str, Any], missing: list[Fault]
 ) -> list[Fault]:
-    """The faults in the order of the file, each job by its place there; a shipped one that is not there by its name.
+    """The faults in the order of the file, each entry by its place there; a shipped one that is not there by its name.
 
     What is wrong only because its variable is not set says so.
     """
 
     def placed(match: re.Match[str]) -> str:
-        i = int(match[1])
-        return f"jobs[{data['jobs'][i]['name'] if places[i] is None else places[i]}]"
+        part, i = match[1], int(match[2])
+        there = places[part][i]
+        return f"{part}[{data[part][i]['name'] if there is None else there}]"
 
     unset = {fault.path: fault for fault in missing}
-    renamed = [replace(f, path=re.sub(r"^jobs\[(\d+)\]", placed, f.path)) for f in faults]
+    renamed = [replace(f, path=re.sub(r"^(jobs|asks)\[(\d+)\]", placed, f.path)) for f in faults]
     return sorted((unset.get(f.path, f) for f in renamed), key=lambda f: f.line or 0)
 
 
@@ -151,13 +163,13 @@ def _masked_channel(channel: Channel) -> Channel:
     return channel
 
 
-def _with_defaults(given: object) -> tuple[list[Any] | None, list[int | None]]:
-    """The shipped jobs with the operator's entries laid over them by name; and for each, its place in the file."""
+def _with_defaults(given: object, shipped: Sequence[Mapping[str, Any]]) -> tuple[list[Any] | None, list[int | None]]:
+    """The shipped entries with the operator's laid over them by name; and for each, its place in the file."""
     if given is not None and not isinstance(given, list):
         return None, []
-    entries: list[Any] = [dict(job) for job in defaults.JOBS]
+    entries: list[Any] = [dict(one) for one in shipped]
     places: list[int | None] = [None] * len(entries)
-    names = {job["name"]: i for i, job in enumerate(entries)}
+    names = {one["name"]: i for i, one in enumerate(entries)}
     for i, entry in enumerate(given or []):
         name = entry.get("name") if isinstance(entry, dict) else None
         if isinstance(name, str) and name in names and places[names[name]] is None:
@@ -172,13 +184,13 @@ def _with_defaults(given: object) -> tuple[list[Any] | None, list[int | None]]:
     return entries, places
 
 
-def _shifted(document: Document, places: list[int | None]) -> dict[Key, int]:
-    """The lines of the file, with those of `jobs` moved to where each entry lies after the defaults were laid under."""
-    lines = {path: line for path, line in document.lines.items() if path[:1] != ("jobs",) or len(path) == 1}
+def _shifted(document: Document, part: str, places: list[int | None]) -> dict[Key, int]:
+    """The lines of the file, with those of `part` moved to where each entry lies after the defaults were laid under."""
+    lines = {path: line for path, line in document.lines.items() if path[:1] != (part,) or len(path) == 1}
     for new, old in enumerate(places):
         if old is not None:
-            moved = (p for p in document.lines if p[:2] == ("jobs", old))
-            lines |= {("jobs", new, *p[2:]): document.lines[p] for p in moved}
+            moved = (p for p in document.lines if p[:2] == (part, old))
+            lines |= {(part, new, *p[2:]): document.lines[p] for p in moved}
     return lines
 
 
@@ -213,11 +225,35 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
                 )
             except ConfigError as exc:
                 yield from (where.fault(("jobs", i, "run"), f.found, f.accepted) for f in exc.faults)
+    yield from _looks_again(data, where, names)
     yield from _own_stream(data, where)
     yield from _own_bot(data, where)
     database = data.get("database")
     if isinstance(database, str) and not re.fullmatch(r"sqlite:///.*[^/]", database):
         yield where.fault(("database",), "no file of SQLite", "sqlite:/// and a path", "sqlite:///runbook.db")
+
+
+def _looks_again(data: Mapping[str, Any], where: Document, names: list[str]) -> Iterator[Fault]:
+    """The job that `verify` names must exist and be one that can look; a name stands once under `asks`."""
+    given = {part: data.get(part) for part in ("jobs", "asks")}
+    jobs = [mapping(job) for job in given["jobs"]] if isinstance(given["jobs"], list) else []
+    asks = [mapping(ask) for ask in given["asks"]] if isinstance(given["asks"], list) else []
+    look = [
+        n for n, job in zip(names, jobs, strict=True) if job.get("kind") != "manual" and job.get("enabled") is not False
+    ]
+    places: list[tuple[Key, Any]] = [
+        (("jobs", i, "ask", "verify"), mapping(job.get("ask")).get("verify")) for i, job in enumerate(jobs)
+    ]
+    places += [
+        (("asks", i, "verify"), ask.get("verify")) for i, ask in enumerate(asks) if ask.get("enabled") is not False
+    ]
+    for path, verify in places:
+        if isinstance(verify, str) and verify not in look:
+            yield where.fault(path, f"no job {verify!r} that could look", nearest(verify, look) + ", ".join(look))
+    called = [ask.get("name") for ask in asks]
+    for i, name in enumerate(called):
+        if name is not None and (called.index(name) != i or name in names):
+            yield where.fault(("asks", i, "name"), f"{name!r} stands twice", "each name once, among asks and jobs")
 
 
 def _own_stream(data: Mapping[str, Any], where: Document) -> Iterator[Fault]:

@@ -4,6 +4,7 @@ parts      what it is made of, and what it is told
 planner    calendar and jobs -> the agenda in the ledger; what may start now
 takeover   what a starting engine finds of the one before it
 alerting   causes -> alert changes -> outbox rows, in one transaction
+asking     opens questions to people, and closes them
 watch      what the passing of time alone brings
 loop       the turn: record, renew, plan, claim, run, settle
 """

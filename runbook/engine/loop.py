@@ -15,6 +15,7 @@ from runbook.almanac import Why
 from runbook.budget import Budget
 from runbook.engine import takeover
 from runbook.engine.alerting import Alerting
+from runbook.engine.asking import Asking
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
@@ -71,7 +72,8 @@ class Engine:
         self._planner = Planner(parts)
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
-        self._keepers: tuple[Keeper, ...] = (self._watch,)
+        asking = Asking(self._planner, self._alerting, self._jobs, parts.asks)
+        self._keepers: tuple[Keeper, ...] = (asking, self._watch)  # the watch's reminder names what was asked
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 
@@ -93,6 +95,7 @@ class Engine:
             if held is not None:
                 self._down = (min(held.renewed, now), now)
             first = not books.ledger.sessions(1)
+            books.ledger.set_back(now)  # by a clock that ran ahead before we came
             takeover.tidy(books, self._jobs, self._planner, self._alerting, self._epoch, now)
             self._planner.plan(books, now, first=first)
             if told := takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first):
@@ -114,7 +117,8 @@ class Engine:
         for held in self._running.values():
             held.budget.stop.set()
         try:
-            self._record()  # the feed's last words came while we stopped
+            while self._record():  # the feed's last words came while we stopped
+                pass
             with self._p.store.write() as books:
                 for held in self._running.values():
                     reason = "runbook was stopped while this ran"
@@ -178,13 +182,15 @@ class Engine:
 
     def _turn(self) -> None:
         now = self._p.clock.now()
-        self._record()
+        self._start_due(now)  # first: what else there is to do can wait for it, and its claim asks for the lease itself
+        if self._record():
+            self._start_due(now)  # what stood behind it
         for held in [h for h in self._running.values() if self._p.seconds() - h.since > h.job.timeout + GRACE]:
             self._overrun(held, now)
         self._heartbeat(now)  # raises LeaseLost: what is due then belongs to whoever holds the lease
         self._renew_calendar(now)
-        self._replan(now)
-        self._start_due(now)
+        if self._replan(now):
+            self._start_due(now)
         self._requests(now)
         for keeper in self._keepers:
             if keeper.due(self._p.store, now):
@@ -196,13 +202,19 @@ class Engine:
             self._p.alarm.at(upcoming)
             self._armed = upcoming
 
-    def _record(self) -> None:
-        """Write down what came in, in its order; what a busy database refuses is the first to be tried again."""
+    def _record(self) -> bool:
+        """Write down what came in, in its order; what a busy database refuses is the first to be tried again. True: some."""
+        took = False
         while self._backlog or not self._inbox.empty():
             if not self._backlog:
                 self._backlog.append(self._inbox.get())
             self._take(self._backlog[0])
             self._backlog.popleft()
+            took = True
+            if self._armed is not None and self._p.clock.now() >= self._armed:
+                self._wake.set()  # a hundred that end at once must not keep waiting what is due meanwhile
+                break
+        return took
 
     def _take(self, item: _Item) -> None:
         match item:
@@ -288,14 +300,15 @@ class Engine:
         self._renewing = False
         self._p.teller.nudge()
 
-    def _replan(self, now: datetime) -> None:
+    def _replan(self, now: datetime) -> bool:
         if not self._planner.stale(now):
-            return
+            return False
         with self._p.store.write() as books:
             if news := self._planner.plan(books, now):
                 self._alerting.notice(books, news, now, self._day(now))
         self._planner.planned(now)
         self._p.teller.nudge()
+        return True
 
     def _day(self, now: datetime) -> date:
         return self._planner.calendar.today(now)
@@ -303,19 +316,20 @@ class Engine:
     # -- claim and run ----------------------------------------------------------------------------------------------
 
     def _start_due(self, now: datetime) -> None:
-        with self._p.store.read() as books:
-            if not any(not isinstance(d, agenda.Wait) for d in self._planner.judge(books, now, self._down)):
-                return
-        begun: list[tuple[JobSpec, Attempt]] = []
+        if self._armed is None or now < self._armed:  # else something is due, and to ask twice would make it late
+            with self._p.store.read() as books:
+                if not any(not isinstance(d, agenda.Wait) for d in self._planner.judge(books, now, self._down)):
+                    return
+        begun: list[Attempt] = []
+        ended = False
         with self._p.store.write() as books:
+            free: dict[str, Key] = {}  # one row of a job at a time
             for decision in self._planner.judge(books, now, self._down):
                 match decision:
-                    case agenda.Start(key) if key.job not in {k.job for k in self._running} | {
-                        a.occurrence.key.job for _, a in begun
-                    }:
-                        if attempt := books.ledger.claim(key, SCHEDULER, now, self._epoch):
-                            begun.append((self._jobs[key.job], attempt))
+                    case agenda.Start(key) if key.job not in {k.job for k in self._running}:
+                        free.setdefault(key.job, key)
                     case agenda.End(key, state, reason):
+                        ended = True
                         books.ledger.end([key], state, reason)
                         self._wake.set()  # what stood behind it may go on
                         job = self._jobs.get(key.job)
@@ -326,9 +340,12 @@ class Engine:
                             self._alerting.decide(books, [cause], now, key.session, job.to)
                     case _:
                         pass
-        self._p.teller.nudge()
-        for job, attempt in begun:
-            self._begin(job, attempt)
+            if free:
+                begun = books.ledger.claim_all(list(free.values()), SCHEDULER, now, self._epoch)
+        for attempt in begun:
+            self._begin(self._jobs[attempt.occurrence.key.job], attempt)
+        if ended:
+            self._p.teller.nudge()
 
     def _begin(self, job: JobSpec, attempt: Attempt) -> None:
         key = attempt.occurrence.key
@@ -396,11 +413,13 @@ class Engine:
     # -- what time brings -------------------------------------------------------------------------------------------
 
     def _heartbeat(self, now: datetime) -> None:
-        if (
-            self._renewed is not None and timedelta(0) <= now - self._renewed < RENEW
-        ):  # a clock that went back is no excuse
+        set_back = self._renewed is not None and now < self._renewed  # the clock was
+        if self._renewed is not None and not set_back and now - self._renewed < RENEW:
             return
         with self._p.store.write() as books:
+            if set_back:
+                books.ledger.set_back(now)
+                self._wake.set()
             if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state()):
                 raise LeaseLost("another process has taken the lease of this database")
         self._renewed = now
@@ -415,6 +434,8 @@ class Engine:
                 attempt = None
                 if job is None or held is None:
                     answer = f"there is no {key}"
+                elif job.asks is not None:
+                    answer = f"{key} is done by a person: `runbook asks`"
                 elif key in self._running or held.state is State.RUNNING:
                     answer = f"{key} is running already"
                 elif attempt := books.ledger.claim(key, one.by, now, self._epoch, again=True):

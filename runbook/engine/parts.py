@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.alert import BotMoved, FeedMoved, SymbolStale
 from runbook.almanac import Why
+from runbook.ask import Standing
 from runbook.clock import Clock, host_monotonic
 from runbook.day import FeedChange
 from runbook.job import Desk, JobSpec, Step
@@ -109,3 +110,4 @@ class Parts:
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
     spawn: Callable[[Callable[[], None], str], None] = in_thread  # how what takes long is begun: (work, its name)
     seconds: Callable[[], float] = host_monotonic  # of real work, which time-outs are counted in
+    asks: Sequence[Standing] = ()

@@ -13,6 +13,7 @@ from runbook.alert import Notice
 from runbook.almanac import REPLAN
 from runbook.engine.parts import Parts
 from runbook.job import JobSpec, Key
+from runbook.pause import pause_of
 from runbook.run import Attempt, Entry, Moved
 from runbook.session import Session, SessionCalendar
 
@@ -92,10 +93,27 @@ class Planner:
         due = books.ledger.due(now)
         siblings: dict[tuple[date, str], list[Entry]] = {}
         for day in {e.key.session for e in due}:
-            for entry in books.ledger.states(day):
+            whole, running = self._beside({e.key.job for e in due if e.key.session == day})
+            for entry in books.ledger.beside(day, whole, running):
                 siblings.setdefault((day, entry.key.job), []).append(entry)
         unknown = {e.key.session: s.note for e in due if (s := self.calendar.assumed(e.key.session)) is not None}
-        return agenda.judge(due, self._jobs, siblings, now, self.calendar.zone, down, unknown)
+        days = {day for day, _ in siblings}
+        return agenda.judge(
+            due, self._jobs, siblings, now, self.calendar.zone, down, unknown, self.paused(books, now),
+            books.asks.approved(days) if days else (),
+        )  # fmt: skip
+
+    def paused(self, books: Books, now: datetime) -> dict[str, str]:
+        """The jobs that a person holds back at `now`, each with the words for it."""
+        held = books.pauses.held(now)
+        found = {name: pause_of(held, name, now) for name in self._jobs} if held else {}
+        return {name: pause.words(self.calendar.zone, now) for name, pause in found.items() if pause is not None}
+
+    def _beside(self, names: set[str]) -> tuple[set[str], set[str]]:
+        """Of which jobs all rows matter to those in `names`, and of which only what runs."""
+        due = [job for name in names if (job := self._jobs.get(name)) is not None]
+        running = {job.name for job in due if job.repeating and job.repeat_until_ok is None}
+        return {job.name for job in due} - running | {name for job in due for name in (*job.needs, *job.after)}, running
 
     def _sessions(self, start: date, today: date, now: datetime, *, first: bool) -> list[Session]:
         """The sessions to plan, those of unknown weekdays included: there what only reads will run."""

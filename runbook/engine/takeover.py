@@ -46,6 +46,9 @@ def again(books: Books, jobs: Mapping[str, JobSpec], occurrence: Occurrence, now
     job = jobs.get(occurrence.key.job)
     if job is None or job.repeating or job.on_abandoned is OnAbandoned.FAIL or now > occurrence.latest_start:
         return False
+    if job.on_abandoned is OnAbandoned.ASK:
+        books.ledger.hold(occurrence.key, "the process that ran it ended; a person is asked")
+        return True
     books.ledger.reopen(occurrence.key, now, AGAIN)
     return True
 

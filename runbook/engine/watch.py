@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from runbook.alert import JobSettled, LoginDue, Tick
+from runbook.ask import AskKind
 from runbook.engine.alerting import Alerting
 from runbook.engine.parts import BROKER_JOB
 from runbook.engine.planner import Planner
@@ -57,7 +58,9 @@ class Watch:
                 self._alerting.decide(books, [Tick()], now, self._planner.calendar.today(now))
             if login and all(e.verdict is not Verdict.OK for e in login):
                 session = login[-1].key.session
-                reminder = LoginDue(session, login[-1].reason, f"log in: {self._dashboard}")
+                asked = next((a for a in books.asks.waiting() if a.kind is AskKind.FINDING), None)
+                answer = f"; then: {asked.how_to_answer}" if asked is not None else ""
+                reminder = LoginDue(session, login[-1].reason, f"log in: {self._dashboard}{answer}")
                 self._alerting.decide(books, [reminder], now, session)
         self._reminded |= {entry.key.session for entry in login}
         self._overdue |= {entry.key for entry, _ in late}

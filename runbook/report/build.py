@@ -39,7 +39,7 @@ def build(
     sums = tallies(facts.messages)
     coming = next_after(calendar, day.date - timedelta(days=1) if stage is Stage.AHEAD else day.date)
     said = clock(until, zone, day.date) if until else ""
-    word = headline(day, stage, zone, books, rows, feed, alerts, sums, calendar.exchange, said)
+    word = headline(day, stage, zone, books, rows, feed, alerts, sums, calendar.exchange, said, facts.asks)
     planned = None
     if not facts.entries and day.session is not None:
         planned = sum(len(firings(job.trigger, day.session)) for job in jobs)
@@ -61,6 +61,8 @@ def build(
         tallies=sums,
         readiness=readiness(facts.entries, feed, books, mode),
         next=coming,
+        asks=facts.asks,
+        pauses=facts.pauses,
     )
 
 

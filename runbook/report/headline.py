@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
 from runbook.alert.lifecycle import BROKER_JOB
+from runbook.ask import Ask, AskState
 from runbook.recon import Severity
 from runbook.recon import Verdict as Books
 from runbook.report.delivery import open_alerts
@@ -44,6 +45,7 @@ def headline(
     tallies: Sequence[Tally],
     exchange: str,
     until: str,
+    asks: Sequence[Ask] = (),
 ) -> Headline:
     """The sentence and what it was made of; `until` is the newest word of the ledger as a clock time, "" when none."""
     if stage is Stage.CLOSED:
@@ -64,6 +66,7 @@ def headline(
             *_steps(steps, zone, stage),
             *_alerts(alerts),
             *_messages(tallies),
+            *_asked(asks, zone),
         ],
         key=lambda c: (c.word is Word.UNKNOWN, c.rank),
     )
@@ -205,6 +208,16 @@ def _steps(steps: Sequence[Step], zone: ZoneInfo, stage: Stage) -> Iterator[Conc
 def _alerts(alerts: Sequence[AlertPart]) -> Iterator[Concern]:
     if still := open_alerts(alerts):
         yield Concern(7, Word.ATTENTION, f"{plural(len(still), 'alert')} still open")
+
+
+def _asked(asks: Sequence[Ask], zone: ZoneInfo) -> Iterator[Concern]:
+    """What waits for a person, and where nobody answered; what one answered is in its section."""
+    for ask in asks:
+        if ask.open:
+            yield Concern(6, Word.ATTENTION, f"#{ask.number} {ask.name} waits for an answer")
+        elif ask.state is AskState.DEFAULTED:
+            at = f" at {clock(ask.at, zone)}" if ask.at else ""
+            yield Concern(6, Word.ATTENTION, f"#{ask.number} {ask.name} unanswered{at}, so {ask.answer}")
 
 
 def _messages(tallies: Sequence[Tally]) -> Iterator[Concern]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from runbook.report.asked import ask_json, pause_json
 from runbook.report.parts import FeedPart, Outage, Report, Step, Told
 from runbook.report.trades import open_words
 
@@ -24,7 +25,7 @@ def to_json(report: Report) -> dict[str, Any]:
     outages: [{silent_from, doubted, fell, end, back, cause, hint, stretches}], ticks, counts, restarts, bar, until};
     reconciliation: as the step kept it; alerts: [{number, severity, title, what, opened, resolved, reason, state,
     messages: [{kind, title, at, channels: [{channel, state, text}]}]}]; notices: messages that belong to no alert;
-    delivery: [{channel, sent, unknown, failed, waiting, merged}]; readiness: [{component, seen, evidence}];
+    delivery: [{channel, sent, unknown, failed, waiting, merged}]; asks, pauses: as in report.asked; readiness: [{component, seen, evidence}];
     next: {date, weekday, name, open, close, login, reason, remarks}.
     """
     zone, day, session, coming = report.zone, report.day, report.day.session, report.next
@@ -78,6 +79,8 @@ def to_json(report: Report) -> dict[str, Any]:
         ],
         "notices": [_told(t, zone) for t in report.notices],
         "delivery": [asdict(tally) for tally in report.tallies],
+        "asks": [ask_json(ask, zone) for ask in report.asks],
+        "pauses": [pause_json(pause, zone) for pause in report.pauses],
         "readiness": [
             {"component": r.component, "seen": r.seen.value, "evidence": r.evidence} for r in report.readiness
         ],

@@ -32,6 +32,7 @@ def short(report: Report) -> tuple[str, tuple[str, ...]]:
         (5, _reconciliation(report)),
         (1, _steps(report)),
         (2, _alerts(report)),
+        (1, _asked(report)),
         (1, _seen(report)),
         (2, _next(report)),
     ]
@@ -154,6 +155,11 @@ def _alerts(report: Report) -> list[str]:
     still = open_alerts(report.alerts)
     out += [f"- open since {clock(a.opened, report.zone, report.date)}: {a.title}" for a in still]
     return _wrapped(out)
+
+
+def _asked(report: Report) -> list[str]:
+    """What people were asked, a line each; nothing where nobody was."""
+    return _wrapped([f"Asked: {line}" for line in say.asked_lines(report)])
 
 
 def _seen(report: Report) -> list[str]:

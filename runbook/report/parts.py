@@ -10,6 +10,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from runbook.ask import Ask
+from runbook.pause import Pause
 from runbook.recon import DayPnl, Reconciliation
 from runbook.session import Day
 
@@ -285,6 +287,8 @@ class Report:
     tallies: tuple[Tally, ...]
     readiness: tuple[Readiness, ...]
     next: Next
+    asks: tuple[Ask, ...] = ()
+    pauses: tuple[Pause, ...] = ()
 
     @property
     def date(self) -> date:
@@ -293,4 +297,4 @@ class Report:
     @property
     def empty(self) -> bool:
         """The ledger holds nothing at all of this session."""
-        return not (self.steps or self.alerts or self.notices or self.feed.known)
+        return not (self.steps or self.alerts or self.notices or self.feed.known or self.asks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runbook.recon import Reconciliation
+from runbook.report.asked import ask_words, pause_words
 from runbook.report.layout import clock, cut, long_day, plain, plural, short_day
 from runbook.report.parts import AlertPart, FeedPart, Hole, Next, Outage, Report, Shares, Step, Stretch, Told
 from runbook.report.steps import own
@@ -255,6 +256,24 @@ def tally_words(report: Report) -> list[str]:
         )
         parts += [f"{count} {name}" for count, name in counts if count]
         out.append(", ".join(parts))
+    return out
+
+
+# -- people -----------------------------------------------------------------------------------------------------------
+
+
+def asked_lines(report: Report) -> list[str]:
+    """Each question with its choices and how it ended, each pause; none where nobody was asked and nothing held back."""
+    out = []
+    for ask in report.asks:
+        choices = " or ".join(ask.choices)
+        out.append(f"#{ask.number} {ask.name}: {plain(ask.question)} ({choices}); {ask_words(ask, report.zone)}")
+    for pause in report.pauses:
+        ended = (
+            f"; resumed by {pause.ended_by} at {clock(pause.ended, report.zone, report.date)}" if pause.ended else ""
+        )
+        since = clock(pause.since, report.zone, report.date)
+        out.append(f"{since} {pause_words(pause, report.zone, pause.since)}{ended}")
     return out
 
 

@@ -14,8 +14,10 @@ from runbook.run import Entry, State, Try
 
 PUNCTUAL = timedelta(minutes=1)  # later than this is late, as in agenda.py
 
+ASKED = "waits for a person"
 _WORDS = {
     State.PLANNED: "planned",
+    State.WAITING_HUMAN: ASKED,
     State.RUNNING: "running",
     State.FAILED: "failed",
     State.TIMED_OUT: "timed out",
@@ -27,8 +29,8 @@ _WORDS = {
 _BROKEN = (State.FAILED, State.TIMED_OUT, State.ABANDONED, State.CANCELLED)
 # The word for many rows is that of the worst of them; `planned` is no news while others ran.
 _WORST_FIRST = (
-    "bad", "failed", "timed out", "abandoned", "missed", "attention", "unknown", "cancelled", "running", "ok",
-    "skipped", "planned",
+    "bad", "failed", "timed out", "abandoned", "missed", "attention", "unknown", "cancelled", "running", ASKED,
+    "ok", "skipped", "planned",
 )  # fmt: skip
 _PARTLY = ("failed", "timed out", "abandoned", "missed", "cancelled")  # of a repeat that also ran well
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 
-from runbook.adapters.store import Store
+from runbook.adapters.store import HEAD, Store
+from runbook.adapters.store.schema import metadata
 from tests.fakes import until
 
 NONE_HERE = "no PostgreSQL server here (Debian: apt-get install postgresql)"
@@ -64,6 +65,7 @@ class Cluster:
             cwd=self._folder, stdout=self._log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self._admin = create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
+        self._ledger = create_engine(self._url("ledger"))
         try:
             until(self._answers, "PostgreSQL does not start", 30.0)
             self._sql("CREATE DATABASE ledger")
@@ -84,15 +86,20 @@ class Cluster:
         return self.address(name)
 
     def ledger(self) -> str:
-        """The address of a new ledger: its tables, and nothing in them."""
-        name = f"ledger{next(self._numbers)}"
-        self._sql(f"CREATE DATABASE {name} TEMPLATE ledger")
-        return self.address(name)
+        """The address of a ledger with nothing in its tables; whoever had the one before must be done with it."""
+        self._sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'ledger'")
+        with self._ledger.begin() as connection:
+            tables = ", ".join(name for name in metadata.tables)
+            connection.exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+            connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{HEAD}'")
+        self._ledger.dispose()
+        return self.address("ledger")
 
     def stop(self) -> None:
         self._admin.dispose()
+        self._ledger.dispose()
         self._server.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
-        self._server.wait(10.0)
+        self._server.wait(30.0)
         self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

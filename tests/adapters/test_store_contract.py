@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,16 +21,20 @@ from runbook import run
 from runbook.adapters.store import Store, schema
 from runbook.agenda import agenda
 from runbook.alert import Alert, AlertChange, AlertState, ChangeKind, Notice, Severity
-from runbook.day import FeedChange
+from runbook.day import DayFacts, FeedChange
 from runbook.errors import AlreadyRunning, LeaseLost, StoreBusy, StoreError, StoreNewer
+from runbook.explain import explain
 from runbook.job import Found, JobSpec, Key, Occurrence, Verdict
 from runbook.outbox import Kind, Row, claim, enqueue, next_step
 from runbook.outbox import State as Sending
 from runbook.ports import Delivery, Message
+from runbook.report import build, render_markdown, render_text
 from runbook.run import Attempt, State, abandoned, overran, settle
 from runbook.session import INDIA, SessionCalendar
+from runbook.status import StatusFacts, render_status
 from runbook.trigger import Anchor, At, Every
-from tests.fakes import MONDAY, TUESDAY, WEDNESDAY, at, calendar, ledger_file, session
+from tests import report_days
+from tests.fakes import MONDAY, TUESDAY, WEDNESDAY, at, calendar, ledger_file, session, until
 
 NOW = at("08:15")
 LEASE = timedelta(seconds=15)
@@ -189,10 +195,13 @@ def test_a_reader_sees_one_state_and_never_waits_for_a_writer(store):
         assert later.ledger.sessions(5) == [TUESDAY, MONDAY]
 
 
-def test_a_lock_of_another_process_is_waited_for(store, place):
-    """Another process holds it; it lets go when told, and the write goes through."""
-    done = threading.Event()
+def test_a_lock_of_another_process_is_waited_for_with_patience_and_is_busy_without(store, place):
+    """Another process holds it; who is hasty is told so and loses nothing, who waits goes through when it lets go."""
+    hasty, done = Store(place, busy_seconds=0.2), threading.Event()
     with child(HOLDS_THE_LOCK, place) as other:
+        with pytest.raises(StoreBusy, match="stayed locked") as caught:
+            planned(hasty)
+        assert "nothing was lost" in (caught.value.hint or "")
 
         def write() -> None:
             planned(store)
@@ -200,7 +209,7 @@ def test_a_lock_of_another_process_is_waited_for(store, place):
 
         writing = threading.Thread(target=write)
         writing.start()
-        assert not done.wait(0.3)
+        assert not done.wait(0.2)
         with store.read() as books:
             assert books.ledger.sessions(1) == []
         assert other.stdin is not None
@@ -208,16 +217,6 @@ def test_a_lock_of_another_process_is_waited_for(store, place):
         other.stdin.flush()
         assert done.wait(10.0)
         writing.join()
-    assert state(store) is State.PLANNED
-
-
-def test_a_lock_that_outlasts_the_patience_is_busy_and_nothing_is_lost(place):
-    hasty = Store(place, busy_seconds=0.2)
-    with child(HOLDS_THE_LOCK, place):
-        with pytest.raises(StoreBusy, match="stayed locked") as caught:
-            planned(hasty)
-        assert "nothing was lost" in (caught.value.hint or "")
-    planned(hasty)
     assert state(hasty) is State.PLANNED
     hasty.close()
 
@@ -276,9 +275,7 @@ CLAIMS_ALL = (
 )
 
 
-def test_each_of_fifty_rows_is_claimed_by_exactly_one_of_four_processes(store, place):
-    rows = planned(store, OFTEN)
-    assert len(rows) == 50
+def by_four_processes(place: Path) -> list[list[str]]:
     with (
         child(CLAIMS_ALL, place, NOW.isoformat(), 1) as a,
         child(CLAIMS_ALL, place, NOW.isoformat(), 2) as b,
@@ -289,7 +286,33 @@ def test_each_of_fifty_rows_is_claimed_by_exactly_one_of_four_processes(store, p
             assert one.stdin is not None
             one.stdin.write("\n")
             one.stdin.flush()
-        won = [one.stdout.readline().split() for one in (a, b, c, d) if one.stdout is not None]
+        return [one.stdout.readline().split() for one in (a, b, c, d) if one.stdout is not None]
+
+
+def by_four_connections(address: str) -> list[list[str]]:
+    """To the server a thread with a connection of its own is what a process is."""
+    begin = threading.Barrier(4)
+
+    def claim_all(me: int) -> list[str]:
+        store, slots = Store(address), [f"{n:04d}" for n in range(1, 51)]
+        random.Random(me).shuffle(slots)
+        begin.wait(10.0)
+        won = []
+        for slot in slots:
+            with store.write() as books:
+                if books.ledger.claim(Key(MONDAY, "check", slot), f"p{me}", NOW, me):
+                    won.append(slot)
+        store.close()
+        return won
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(claim_all, range(1, 5)))
+
+
+def test_each_of_fifty_rows_is_claimed_by_exactly_one_of_four(store, place):
+    rows = planned(store, OFTEN)
+    assert len(rows) == 50
+    won = by_four_processes(place) if isinstance(place, Path) else by_four_connections(place)
     assert sorted(slot for slots in won for slot in slots) == [f"{n:04d}" for n in range(1, 51)]
     with store.read() as books:
         assert {(len(e.tries), e.state) for e in books.ledger.session(MONDAY)} == {(1, State.RUNNING)}
@@ -410,12 +433,16 @@ def test_a_next_try_set_by_a_clock_that_was_fast_is_due_when_the_clock_is_put_ba
     attempt = claimed(store, now=at("10:15"))
     with store.write() as books:
         books.ledger.settle(replace(settle(ONCE, attempt, at("10:16"), ValueError("x")), again_at=at("10:17")))
-    with store.read() as books:
-        assert [entry.key for entry in books.ledger.due(at("08:20"))] == [KEY]
+        books.ledger.set_back(at("10:16:30"))
         assert books.ledger.due(at("10:16:30")) == []  # by the same clock it waits
+        books.ledger.set_back(at("08:00"))
+        assert books.ledger.due(at("08:14")) == []  # not before it was planned either
+        books.ledger.set_back(at("08:20"))
+        assert [entry.key for entry in books.ledger.due(at("08:20"))] == [KEY]
     second = claimed(store, now=at("08:20"))
     with store.write() as books:
         books.ledger.settle(replace(settle(ONCE, second, at("08:21"), ValueError("x")), again_at=at("08:22")))
+        books.ledger.set_back(at("08:21:10"))
         assert books.ledger.due(at("08:21:30")) == []  # and from then on by the right one
 
 
@@ -799,3 +826,214 @@ def test_a_run_s_own_words_survive_the_ledger(store):
     assert entry is not None
     assert entry.last is not None
     assert (entry.reason, entry.last.facts) == (text, {text: text})
+
+
+def test_words_with_a_nul_and_an_endless_name_of_an_error_are_kept_as_far_as_they_can_be(store):
+    """What a step raises is not ours to choose; a row that could not be written would be tried again for ever."""
+    planned(store)
+    endless = type("E" * 300, (Exception,), {})
+    with store.write() as books:
+        assert books.ledger.settle(run.settle(ONCE, claimed_in(books), at("08:16"), endless("a\0b")))
+        books.alerts.enqueue(
+            enqueue("k", ["phone"], Kind.NOTICE, 0, Message("t\0", "b\0"), now=NOW, expires_at=NOW), None
+        )
+    with store.read() as books:
+        entry = books.ledger.entry(KEY)
+        (row,) = books.alerts.waiting("phone")
+    assert entry is not None
+    assert entry.last is not None
+    assert entry.reason.endswith("a\\x00b")
+    assert entry.last.error_class == "E" * 80
+    assert (row.message.title, row.message.body) == ("t\\x00", "b\\x00")
+
+
+def test_facts_with_a_nul_come_back_as_they_went(store):
+    planned(store)
+    with store.write() as books:
+        assert books.ledger.settle(
+            run.settle(ONCE, claimed_in(books), at("08:16"), Found(Verdict.OK, "x", {"a": "\0"}))
+        )
+    with store.read() as books:
+        entry = books.ledger.entry(KEY)
+    assert entry is not None
+    assert entry.last is not None
+    assert entry.last.facts == {"a": "\0"}
+
+
+# -- old repeats --------------------------------------------------------------------------------------------------------
+
+
+def as_kept(store: Store, facts: DayFacts) -> DayFacts:
+    """The day with the rows that the ledger has of it."""
+    day = facts.day.date
+    with store.read() as books:
+        return replace(facts, entries=tuple(books.ledger.session(day)), rolled=tuple(books.repeats.tallies(day)))
+
+
+def ragged(facts: DayFacts) -> DayFacts:
+    """The day with minutes without samples, a check that ran twice, one that was late, and one that found something."""
+    rows = []
+    for n, row in enumerate(facts.entries):
+        e = row
+        if e.key.job == "check_feed" and e.tries and n % 97 == 5:
+            e = replace(e, tries=(e.tries[0], replace(e.tries[0], n=2, actor="cli:me")))
+        elif e.key.job == "check_feed" and e.tries and n % 89 == 7:
+            e = replace(e, verdict=Verdict.ATTENTION, tries=(replace(e.tries[0], verdict=Verdict.ATTENTION),))
+        elif e.key.job == "check_feed" and e.tries and n % 83 == 9:
+            late = e.occurrence.latest_start + timedelta(seconds=1)
+            e = replace(e, tries=(replace(e.tries[0], started=late, ended=late),))
+        elif e.key.job == "check_feed" and n % 79 == 11:
+            e = replace(e, state=State.MISSED, verdict=None, tries=(), reason="not started by its latest start")
+        rows.append(e)
+    quiet = [s for s in facts.samples if not report_days.at("11:00") < s.at < report_days.at("11:40")]
+    return replace(facts, entries=tuple(rows), samples=tuple(quiet))
+
+
+@pytest.mark.parametrize("day", ["clean", "incident", "ragged"])
+def test_a_report_of_a_rolled_up_day_says_the_same_to_the_letter(store, day):
+    facts = report_days.clean_day() if day == "clean" else report_days.incident_day()
+    facts = ragged(facts) if day == "ragged" else facts
+    calendar, now = report_days.calendar(), report_days.at("23:00")
+    report_days.keep(store, facts.entries)
+    before = as_kept(store, facts)
+    with store.write() as books:
+        foreseen = books.repeats.rollable(facts.day.date)
+        gone = books.repeats.roll_up(facts.day.date)
+        assert books.repeats.roll_up(facts.day.date) == 0  # and a second time there is nothing to take
+    after = as_kept(store, facts)
+    assert gone == foreseen == len(before.entries) - len(after.entries)
+    assert gone > (400 if day == "ragged" else 600)
+    was, is_ = (build(f, calendar, now, (), "local_paper", "abc") for f in (before, after))
+    assert is_ == was
+    assert render_text(is_) == render_text(was)
+    assert render_markdown(is_) == render_markdown(was)
+    shown = [render_status(StatusFacts(now, calendar, f, None, (), 0)) for f in (before, after)]
+    assert shown[0] == shown[1]
+
+
+def test_what_is_only_counted_is_still_explained_as_that_many(store):
+    facts, calendar, now = report_days.incident_day(), report_days.calendar(), report_days.at("23:00")
+    (check,) = [job for job in report_days.JOBS if job.name == "check_feed"]
+    report_days.keep(store, facts.entries)
+
+    def states() -> dict[str, int]:
+        held = as_kept(store, facts)
+        told = explain(
+            check, facts.day, {check.name: check}, held.entries, "NFO", now, calendar.zone, None, held.rolled
+        )
+        return dict(told.slots[0].states)
+
+    before = states()
+    with store.write() as books:
+        assert books.repeats.roll_up(facts.day.date) > 600
+    assert states() == before
+
+
+def test_what_was_not_well_stays_with_its_neighbours(store):
+    facts = ragged(report_days.incident_day())
+    report_days.keep(store, facts.entries)
+    before = as_kept(store, facts).entries
+    with store.write() as books:
+        books.repeats.roll_up(facts.day.date)
+    after = as_kept(store, facts).entries
+    held = {e.key for e in after}
+    odd = [
+        n
+        for n, e in enumerate(before)
+        if e.state is not State.SUCCEEDED or e.verdict is not Verdict.OK or len(e.tries) != 1
+    ]
+    assert len(odd) > 10
+    assert {before[n].key for n in odd} <= held
+    assert [e for e in before if not e.repeating] == [e for e in after if not e.repeating]
+    checks = [e for e in before if e.repeating]
+    for n, e in enumerate(checks):
+        if e.state is State.MISSED:
+            assert {checks[n - 1].key, checks[n + 1].key} <= held
+
+
+def test_only_sessions_that_were_not_rolled_up_yet_are_looked_at(store):
+    facts = report_days.clean_day()
+    days = [facts.day.date - timedelta(days=n) for n in (2, 1, 0)]
+    for day in days:
+        report_days.keep(store, facts.entries[:40], day)
+    with store.write() as books:
+        assert books.repeats.sessions(days[-1]) == days[:2]
+        assert books.repeats.roll_up(days[0]) > 0
+        assert books.repeats.sessions(days[-1]) == days[1:2]
+        assert books.ledger.sessions(5, until=days[1]) == [days[1], days[0]]
+
+
+# -- PostgreSQL's own ------------------------------------------------------------------------------------------------
+
+
+SECRET = "not-for-any-eye"
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("mysql://desk/runbook", "a database of mysql"),
+        ("postgresql://desk/runbook", "a database of postgresql, which"),
+        ("sqlite:///runbook.db", "a database of sqlite"),
+        ("a database somewhere", "no database address"),
+    ],
+)
+def test_an_address_of_another_kind_is_refused_with_what_is_accepted(address, found):
+    with pytest.raises(StoreError, match=found) as caught:
+        Store(address)
+    assert "postgresql+psycopg://USER@HOST/DATABASE" in (caught.value.hint or "")
+
+
+def test_a_server_that_is_not_there_is_told_without_the_password():
+    pytest.importorskip("psycopg")
+    store = Store(f"postgresql+psycopg://desk:{SECRET}@127.0.0.1:1/ledger", busy_seconds=2.0)
+    assert not store.exists
+    with pytest.raises(StoreError) as caught, store.write():
+        pass
+    assert "does PostgreSQL run" in (caught.value.hint or "")
+    assert str(caught.value).startswith("ledger on 127.0.0.1: ")
+    assert SECRET not in str(caught.value) + (caught.value.hint or "") + store.name
+
+
+def test_it_has_no_file_to_copy_and_says_what_does(cluster, tmp_path):
+    store = Store(cluster.ledger())
+    with pytest.raises(StoreError, match="is no file") as caught:
+        store.backup(tmp_path / "copy.db")
+    assert "pg_dump" in (caught.value.hint or "")
+    store.close()
+
+
+def test_a_reader_cannot_write(cluster):
+    store = Store(cluster.ledger())
+    with pytest.raises(StoreError, match="read-only"), store.read() as books:
+        books.desk.keep_config("abc", {}, at("08:15"))
+    store.close()
+
+
+STOPS_ITSELF = """
+import os, signal, sys
+from runbook.adapters.store import Store
+store = Store(sys.argv[1], busy_seconds=0.4)
+with store.write() as books:
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_writer_that_is_stopped_in_mid_transaction_does_not_keep_the_others_out(cluster):
+    """The server ends its transaction after twice the patience it was opened with; a lock of a session would stay."""
+    address = cluster.ledger()
+    stopped = subprocess.Popen([sys.executable, "-c", STOPS_ITSELF, address], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: _state(stopped.pid) == "T", "it stops itself while it writes")
+        patient = Store(address, busy_seconds=10.0)
+        with patient.write() as books:
+            assert books.desk.lease() is None
+        patient.close()
+    finally:
+        stopped.send_signal(signal.SIGCONT)
+        stopped.kill()
+        stopped.wait()
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -18,12 +17,8 @@ from runbook.adapters.lock import DatabaseLock
 from runbook.adapters.store import Proof, Store, prove, prune, schema
 from runbook.app import upkeep
 from runbook.config import Config, parse
-from runbook.day import DayFacts
 from runbook.errors import AlreadyRunning, StoreError, StoreNewer, UsageError
 from runbook.job import Verdict
-from runbook.report import build, render_markdown, render_text
-from runbook.run import Entry, State
-from runbook.status import StatusFacts, render_status
 from tests import report_days
 from tests.fakes import ledger_file
 
@@ -53,126 +48,6 @@ def store(config: Config) -> Iterator[Store]:
     made.close()
 
 
-def keep(store: Store, entries: tuple[Entry, ...], day: date | None = None) -> None:
-    """Write rows as the engine would have left them, of another day on wish."""
-    occurrences, attempts = [], []
-    for e in entries:
-        o = e.occurrence
-        key = {"session": day or o.key.session, "job": o.key.job, "slot": o.key.slot}
-        occurrences.append(
-            key
-            | {
-                "repeating": e.repeating, "planned_at": o.planned, "due_at": o.due, "latest_start": o.latest_start,
-                "deadline": o.deadline, "state": e.state, "verdict": e.verdict, "reason": e.reason, "config_hash": "abc",
-            }
-        )  # fmt: skip
-        attempts += [
-            key
-            | {
-                "n": t.n, "actor": t.actor, "started_at": t.started, "ended_at": t.ended, "outcome": t.outcome,
-                "verdict": t.verdict, "reason": t.reason, "hint": t.hint, "facts": t.facts, "error_class": t.error_class,
-                "epoch": 1,
-            }
-            for t in e.tries
-        ]  # fmt: skip
-    with store.write() as books:
-        books.ledger._c.execute(schema.occurrence.insert(), occurrences)
-        books.ledger._c.execute(schema.attempt.insert(), attempts)
-
-
-def as_kept(store: Store, facts: DayFacts) -> DayFacts:
-    """The day with the rows that the ledger has of it."""
-    day = facts.day.date
-    with store.read() as books:
-        return replace(facts, entries=tuple(books.ledger.session(day)), rolled=tuple(books.repeats.tallies(day)))
-
-
-# -- old repeats --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    place = ledger_file(tmp_path) if request.param == "sqlite" else request.getfixturevalue("cluster").ledger()
-    made = Store(place)
-    yield made
-    made.close()
-
-
-def ragged(facts: DayFacts) -> DayFacts:
-    """The day with minutes without samples, a check that ran twice, one that was late, and one that found something."""
-    rows = []
-    for n, row in enumerate(facts.entries):
-        e = row
-        if e.key.job == "check_feed" and e.tries and n % 97 == 5:
-            e = replace(e, tries=(e.tries[0], replace(e.tries[0], n=2, actor="cli:me")))
-        elif e.key.job == "check_feed" and e.tries and n % 89 == 7:
-            e = replace(e, verdict=Verdict.ATTENTION, tries=(replace(e.tries[0], verdict=Verdict.ATTENTION),))
-        elif e.key.job == "check_feed" and e.tries and n % 83 == 9:
-            late = e.occurrence.latest_start + timedelta(seconds=1)
-            e = replace(e, tries=(replace(e.tries[0], started=late, ended=late),))
-        elif e.key.job == "check_feed" and n % 79 == 11:
-            e = replace(e, state=State.MISSED, verdict=None, tries=(), reason="not started by its latest start")
-        rows.append(e)
-    quiet = [s for s in facts.samples if not report_days.at("11:00") < s.at < report_days.at("11:40")]
-    return replace(facts, entries=tuple(rows), samples=tuple(quiet))
-
-
-@pytest.mark.parametrize("day", ["clean", "incident", "ragged"])
-def test_a_report_of_a_rolled_up_day_says_the_same_to_the_letter(ledger, day):
-    facts = report_days.clean_day() if day == "clean" else report_days.incident_day()
-    facts = ragged(facts) if day == "ragged" else facts
-    calendar, now = report_days.calendar(), report_days.at("23:00")
-    keep(ledger, facts.entries)
-    before = as_kept(ledger, facts)
-    with ledger.write() as books:
-        foreseen = books.repeats.rollable(facts.day.date)
-        gone = books.repeats.roll_up(facts.day.date)
-        assert books.repeats.roll_up(facts.day.date) == 0  # and a second time there is nothing to take
-    after = as_kept(ledger, facts)
-    assert gone == foreseen == len(before.entries) - len(after.entries)
-    assert gone > (400 if day == "ragged" else 600)
-    was, is_ = (build(f, calendar, now, (), "local_paper", "abc") for f in (before, after))
-    assert is_ == was
-    assert render_text(is_) == render_text(was)
-    assert render_markdown(is_) == render_markdown(was)
-    shown = [render_status(StatusFacts(now, calendar, f, None, (), 0)) for f in (before, after)]
-    assert shown[0] == shown[1]
-
-
-def test_what_was_not_well_stays_with_its_neighbours(ledger):
-    facts = ragged(report_days.incident_day())
-    keep(ledger, facts.entries)
-    before = as_kept(ledger, facts).entries
-    with ledger.write() as books:
-        books.repeats.roll_up(facts.day.date)
-    after = as_kept(ledger, facts).entries
-    held = {e.key for e in after}
-    odd = [
-        n
-        for n, e in enumerate(before)
-        if e.state is not State.SUCCEEDED or e.verdict is not Verdict.OK or len(e.tries) != 1
-    ]
-    assert len(odd) > 10
-    assert {before[n].key for n in odd} <= held
-    assert [e for e in before if not e.repeating] == [e for e in after if not e.repeating]
-    checks = [e for e in before if e.repeating]
-    for n, e in enumerate(checks):
-        if e.state is State.MISSED:
-            assert {checks[n - 1].key, checks[n + 1].key} <= held
-
-
-def test_only_sessions_that_were_not_rolled_up_yet_are_looked_at(ledger):
-    facts = report_days.clean_day()
-    days = [facts.day.date - timedelta(days=n) for n in (2, 1, 0)]
-    for day in days:
-        keep(ledger, facts.entries[:40], day)
-    with ledger.write() as books:
-        assert books.repeats.sessions(days[-1]) == days[:2]
-        assert books.repeats.roll_up(days[0]) > 0
-        assert books.repeats.sessions(days[-1]) == days[1:2]
-        assert books.ledger.sessions(5, until=days[1]) == [days[1], days[0]]
-
-
 # -- the day's backup ---------------------------------------------------------------------------------------------------
 
 
@@ -180,7 +55,7 @@ def twelve_days(store: Store) -> list[date]:
     facts = report_days.clean_day()
     days = [facts.day.date - timedelta(days=n) for n in range(11, -1, -1)]
     for day in days:
-        keep(store, facts.entries[:60], day)
+        report_days.keep(store, facts.entries[:60], day)
     return days
 
 
@@ -244,7 +119,7 @@ def test_a_copy_of_a_damaged_database_never_gets_the_name_and_the_one_before_sta
 
 
 def test_a_backup_is_made_while_a_writer_is_in_mid_transaction_and_has_none_of_it(config, store):
-    keep(store, report_days.clean_day().entries[:10])
+    report_days.keep(store, report_days.clean_day().entries[:10])
     with store.write() as books:
         books.desk.ask("run", {}, "cli:me", NOW)
         proof = store.backup(config.site / "copy.db")
@@ -253,7 +128,7 @@ def test_a_backup_is_made_while_a_writer_is_in_mid_transaction_and_has_none_of_i
 
 def test_backups_and_writers_do_not_wait_for_each_other(config, store):
     """Ten copies while another thread writes: each is whole, and every write went through."""
-    keep(store, report_days.clean_day().entries)
+    report_days.keep(store, report_days.clean_day().entries)
     stop, wrote = threading.Event(), [0]
     writer = Store(config.database_path, busy_seconds=5.0)
 
@@ -304,7 +179,7 @@ def test_a_look_at_a_sound_database_finds_no_trouble(config, store):
 
 
 def test_damage_a_wrong_reference_and_another_version_are_trouble(config, store):
-    keep(store, report_days.clean_day().entries[:10])
+    report_days.keep(store, report_days.clean_day().entries[:10])
     store.close()
     with closing(sqlite3.connect(config.database_path)) as db, db:
         db.execute("INSERT INTO attempt VALUES ('2026-11-23','ghost','x',1,'a',0,NULL,NULL,NULL,'',NULL,NULL,NULL,1)")
@@ -345,7 +220,7 @@ class Agreed:
 
 def test_a_restored_ledger_is_the_copy_and_the_present_one_is_kept(config, store):
     facts = report_days.clean_day()
-    keep(store, facts.entries[:10])
+    report_days.keep(store, facts.entries[:10])
     with store.write() as books:
         books.desk.take("one", 1, "here", NOW, LEASE)
         books.desk.ask("run", {}, "cli:me", NOW)

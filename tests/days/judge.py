@@ -83,6 +83,14 @@ class Judge:
         self._able_since: datetime | None = None
         self.able: list[tuple[datetime, datetime]] = []
 
+    def unburdened(self) -> None:
+        """No journal and no verdicts: for days in which nothing but size is looked at."""
+        for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type='trigger'").fetchall():
+            self._db.execute(f"DROP TRIGGER {name}")
+        self._db.execute("DROP TABLE journal")
+        self.after_event = self.after_turn = lambda: None  # type: ignore[method-assign]
+        self.arrives = lambda *_args, **_more: None  # type: ignore[method-assign]
+
     def close(self) -> None:
         self._db.close()
 

@@ -393,7 +393,9 @@ class World:
                     return Found(Verdict.OK, "watching")
                 case "check_feed":
                     ok = self.mode is FeedWord.LIVE
-                    return Found(Verdict.OK if ok else Verdict.ATTENTION, f"the feed is {self.mode}")
+                    return self.found(
+                        job.name, Found(Verdict.OK if ok else Verdict.ATTENTION, f"the feed is {self.mode}")
+                    )
                 case "report_day":
                     tell = (f"report of {ctx.session.date}", ("all that the ledger knows",))
                     return Found(Verdict.OK, "written", tell=tell)
@@ -413,6 +415,9 @@ class World:
             return None
 
         return step
+
+    def found(self, job: str, found: Found) -> Found:
+        return found
 
     def _ran(self, run: Run) -> None:
         self.say(f"{run.key.job}-{run.key.slot} try {run.n} {run.outcome} {run.verdict}: {run.reason}")

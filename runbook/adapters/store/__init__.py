@@ -12,6 +12,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DatabaseError
 
 from runbook.adapters.store.alerts import Alerts
+from runbook.adapters.store.asks import Asks, Pauses
 from runbook.adapters.store.bases import Sqlite, base_of
 from runbook.adapters.store.calendars import Calendars
 from runbook.adapters.store.copies import Proof, copy, lost_between, measure, prove, prune, refuse_unfit, restore
@@ -40,6 +41,9 @@ class Books:
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
         self.repeats = Repeats(connection)
+
+        self.asks = Asks(connection)
+        self.pauses = Pauses(connection)
 
 
 class Store:

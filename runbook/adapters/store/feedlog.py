@@ -37,6 +37,11 @@ class FeedLog:
         rows = self._c.execute(select(feed_event).where(feed_event.c.session == session).order_by(feed_event.c.id))
         return [FeedChange(r.at, r.from_mode, r.to_mode, r.reason, r.hint, r.evidence) for r in rows]
 
+    def ever_live(self) -> bool:
+        """True when ticks were seen on the stream at some time, in whatever session."""
+        live = select(feed_event.c.id).where(feed_event.c.to_mode == "LIVE").limit(1)
+        return self._c.execute(live).scalar_one_or_none() is not None
+
     def samples(self, session: date) -> list[FeedSample]:
         rows = self._c.execute(select(feed_sample).where(feed_sample.c.session == session).order_by(feed_sample.c.at))
         return [FeedSample(r.at, r.data) for r in rows]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.fence import standing
@@ -15,6 +15,11 @@ from runbook.job import Key, Occurrence, Verdict
 from runbook.run import Attempt, Entry, Moved, Run, State, Try
 
 _same_row = [attempt.c[name] == occurrence.c[name] for name in ("session", "job", "slot")]
+_NAMES = tuple_(occurrence.c.session, occurrence.c.job, occurrence.c.slot)
+_AT_ONCE = 200  # rows named in one statement: three values each, far below what any database takes
+
+
+_WAITS = (State.PLANNED, State.WAITING_HUMAN)
 
 
 class Ledger:
@@ -42,14 +47,14 @@ class Ledger:
             old = held.get((o.key.session, o.key.job, o.key.slot))
             if old is None:
                 new.append(_columns(o) | {"repeating": repeating, "state": State.PLANNED, "config_hash": config_hash})
-            elif old.state == State.PLANNED and (old.planned_at, old.latest_start, old.deadline) != (
+            elif old.state in _WAITS and (old.planned_at, old.latest_start, old.deadline) != (
                 o.planned, o.latest_start, o.deadline,
             ):  # fmt: skip
                 if old.planned_at != o.planned:
                     moved.append(Moved(o.key, old.planned_at, o.planned))
                 # A check that is being repeated keeps its next try, unless its whole time has moved.
                 times = _columns(o) if old.planned_at != o.planned else _columns(o) | {"due_at": old.due_at}
-                self._c.execute(update(occurrence).where(_is(o.key), occurrence.c.state == State.PLANNED).values(times))
+                self._c.execute(update(occurrence).where(_is(o.key), occurrence.c.state.in_(_WAITS)).values(times))
             elif old.state == State.CANCELLED and now is not None and o.latest_start > now:
                 back = _columns(o) | {"state": State.PLANNED, "reason": "", "config_hash": config_hash}
                 self._c.execute(
@@ -63,23 +68,30 @@ class Ledger:
     def cancel(self, keep: Iterable[Key], sessions: Iterable[date], reason: str) -> list[Key]:
         """Cancel what is still planned in `sessions` and no longer wanted (a day that closed, a job taken out)."""
         wanted = set(keep)
-        where = and_(occurrence.c.session.in_(list(sessions)), occurrence.c.state == State.PLANNED)
+        where = and_(occurrence.c.session.in_(list(sessions)), occurrence.c.state.in_(_WAITS))
         gone = [_key(r) for r in self._c.execute(select(occurrence).where(where)) if _key(r) not in wanted]
         self.end(gone, State.CANCELLED, reason)
         return gone
 
     def due(self, now: datetime) -> list[Entry]:
-        """What is planned and due, the earliest first; also a next try that was set by a clock that has since been put back."""
-        last = select(attempt.c.ended_at).where(*_same_row).order_by(attempt.c.n.desc()).limit(1).scalar_subquery()
-        astray = and_(occurrence.c.planned_at <= now, last > now)
-        where = and_(occurrence.c.state == State.PLANNED, or_(occurrence.c.due_at <= now, astray))
+        """What is planned and due, the earliest first."""
+        where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at <= now)
         rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.due_at, occurrence.c.job)).all()
         # Attempts only of what was tried already: their last outcome says what the row comes to when its time is over.
         return [_entry(r, self._tries(_of(_key(r))).get(_key(r), ()) if r.verdict else ()) for r in rows]
 
+    def set_back(self, now: datetime) -> None:
+        """The clock was put back to `now`: a next try that was set by the later time is due at once, not hours ahead."""
+        last = select(attempt.c.ended_at).where(*_same_row).order_by(attempt.c.n.desc()).limit(1).scalar_subquery()
+        where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at > now, last > now)
+        soonest = case(
+            (occurrence.c.planned_at > now, occurrence.c.planned_at), else_=literal(now, occurrence.c.due_at.type)
+        )
+        self._c.execute(update(occurrence).where(where).values(due_at=soonest))
+
     def overdue(self, now: datetime) -> list[Entry]:
         """Rows past their deadline that have not ended."""
-        unfinished = occurrence.c.state.in_([State.PLANNED, State.RUNNING])
+        unfinished = occurrence.c.state.in_([*_WAITS, State.RUNNING])
         rows = self._c.execute(select(occurrence).where(unfinished, occurrence.c.deadline <= now))
         return [_entry(r, ()) for r in rows]
 
@@ -93,19 +105,40 @@ class Ledger:
 
     def claim(self, key: Key, actor: str, now: datetime, epoch: int, *, again: bool = False) -> Attempt | None:
         """Take an occurrence to run it; None when it is not there to be taken, or `epoch` is over. Whoever changes the row runs it."""
+        return next(iter(self.claim_all([key], actor, now, epoch, again=again)), None)
+
+    def claim_all(
+        self, keys: Sequence[Key], actor: str, now: datetime, epoch: int, *, again: bool = False
+    ) -> list[Attempt]:
+        """Take all of `keys` that are there to be taken, in their order: what is due at one instant is claimed as one."""
         takeable = occurrence.c.state != State.RUNNING if again else occurrence.c.state == State.PLANNED
-        where = and_(_is(key), takeable, standing(epoch))
-        taken = self._c.execute(update(occurrence).where(where).values(state=State.RUNNING, epoch=epoch))
-        if taken.rowcount != 1:
-            return None
-        n = 1 + self._c.execute(select(func.coalesce(func.max(attempt.c.n), 0)).where(_of(key))).scalar_one()
+        taken: dict[Key, Occurrence] = {}
+        for part in range(0, len(keys), _AT_ONCE):
+            some = [(key.session, key.job, key.slot) for key in keys[part : part + _AT_ONCE]]
+            where = and_(_NAMES.in_(some), takeable, standing(epoch))
+            changed = update(occurrence).where(where).values(state=State.RUNNING, epoch=epoch).returning(occurrence)
+            taken |= {_key(row): _entry(row, ()).occurrence for row in self._c.execute(changed)}
+        if not taken:
+            return []
+        rows = [(key.session, key.job, key.slot) for key in taken]
+        before: dict[Key, int] = {}
+        for part in range(0, len(rows), _AT_ONCE):
+            these = tuple_(attempt.c.session, attempt.c.job, attempt.c.slot).in_(rows[part : part + _AT_ONCE])
+            counted = select(attempt.c.session, attempt.c.job, attempt.c.slot, func.max(attempt.c.n).label("n"))
+            grouped = counted.where(these).group_by(attempt.c.session, attempt.c.job, attempt.c.slot)
+            before |= {Key(row.session, row.job, row.slot): row.n for row in self._c.execute(grouped)}
+        made = [Attempt(taken[key], before.get(key, 0) + 1, actor, now) for key in keys if key in taken]
         self._c.execute(
-            attempt.insert().values(
-                session=key.session, job=key.job, slot=key.slot, n=n, actor=actor, started_at=now, epoch=epoch
-            )
-        )
-        row = self._c.execute(select(occurrence).where(_is(key))).one()
-        return Attempt(_entry(row, ()).occurrence, n, actor, now)
+            attempt.insert(),
+            [
+                {
+                    "session": a.occurrence.key.session, "job": a.occurrence.key.job, "slot": a.occurrence.key.slot,
+                    "n": a.n, "actor": actor, "started_at": now, "epoch": epoch,
+                }
+                for a in made
+            ],
+        )  # fmt: skip
+        return made
 
     def settle(self, run: Run, epoch: int | None = None) -> bool:
         """Write down how an attempt ended; False when it had been settled before (it overran, and came back late).
@@ -117,7 +150,7 @@ class Ledger:
             .where(_of(run.key), attempt.c.n == run.n, attempt.c.ended_at.is_(None), standing(epoch))
             .values(
                 ended_at=run.ended, outcome=run.outcome, verdict=run.verdict, reason=run.reason, hint=run.hint,
-                facts=dict(run.facts), error_class=run.error_class,
+                facts=dict(run.facts), error_class=run.error_class and run.error_class[:80],
             )
         )  # fmt: skip
         if done.rowcount != 1:
@@ -129,10 +162,10 @@ class Ledger:
         return True
 
     def end(self, keys: Iterable[Key], state: State, reason: str) -> int:
-        """End planned rows without running them; each takes the reason along. Returns how many."""
+        """End rows that wait without running them; each takes the reason along. Returns how many."""
         ended = 0
         for key in keys:
-            where = and_(_is(key), occurrence.c.state == State.PLANNED)
+            where = and_(_is(key), occurrence.c.state.in_(_WAITS))
             ended += self._c.execute(update(occurrence).where(where).values(state=state, reason=reason)).rowcount
         return ended
 
@@ -140,6 +173,43 @@ class Ledger:
         """Plan an ended occurrence once more (what it had started died with its process)."""
         where = and_(_is(key), occurrence.c.state != State.RUNNING)
         self._c.execute(update(occurrence).where(where).values(state=State.PLANNED, due_at=due, reason=reason))
+
+    def hold(self, key: Key, reason: str) -> None:
+        """Let a row wait for a person; it is not due for anybody else until it is reopened."""
+        where = and_(_is(key), occurrence.c.state != State.RUNNING)
+        self._c.execute(update(occurrence).where(where).values(state=State.WAITING_HUMAN, reason=reason))
+
+    def held(self) -> list[Entry]:
+        """What waits for a person, with its tries."""
+        rows = self._c.execute(select(occurrence).where(occurrence.c.state == State.WAITING_HUMAN)).all()
+        return [_entry(r, self._tries(_of(_key(r))).get(_key(r), ())) for r in rows]
+
+    def of_job(self, day: date, job: str) -> list[Entry]:
+        """The rows of one job in a session, with their tries, in order of time."""
+        tries = self._tries(and_(attempt.c.session == day, attempt.c.job == job))
+        where = and_(occurrence.c.session == day, occurrence.c.job == job)
+        rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.planned_at, occurrence.c.slot))
+        return [_entry(r, tries.get(_key(r), ())) for r in rows]
+
+    def to_come(self, job: str) -> list[Entry]:
+        """The rows of `job` that wait for their time or for a person, in order of time."""
+        where = and_(occurrence.c.job == job, occurrence.c.state.in_(_WAITS))
+        rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.planned_at))
+        return [_entry(r, ()) for r in rows]
+
+    def nearest(self, job: str, now: datetime) -> Entry | None:
+        """The row of `job` that speaks for now: the newest that has begun and may still start, else the next to come."""
+        mine = occurrence.c.job == job
+        begun = and_(mine, occurrence.c.planned_at <= now, occurrence.c.latest_start >= now)
+        row = self._c.execute(select(occurrence).where(begun).order_by(occurrence.c.planned_at.desc()).limit(1)).first()
+        if row is None:
+            ahead = and_(mine, occurrence.c.planned_at > now)
+            row = self._c.execute(select(occurrence).where(ahead).order_by(occurrence.c.planned_at).limit(1)).first()
+        return None if row is None else _entry(row, self._tries(_of(_key(row))).get(_key(row), ()))
+
+    def jobs(self) -> list[str]:
+        """The names of all jobs that ever had a row, in order."""
+        return list(self._c.execute(select(occurrence.c.job).distinct().order_by(occurrence.c.job)).scalars())
 
     def running(self, before_epoch: int | None = None) -> list[tuple[Entry, Attempt]]:
         """What is marked running, with its open attempt; only that of older epochs when one is given."""
@@ -168,8 +238,17 @@ class Ledger:
         return [_entry(r, tries.get(_key(r), ())) for r in rows]
 
     def states(self, day: date) -> list[Entry]:
-        """All occurrences of a session without their attempts: enough to decide what may start."""
+        """All occurrences of a session without their attempts."""
         return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(occurrence.c.session == day))]
+
+    def beside(self, day: date, whole: Iterable[str], running: Iterable[str]) -> list[Entry]:
+        """All rows of the jobs `whole`, and those of `running` that run now: enough to decide what may start.
+
+        A day has hundreds of rows of a check that repeats, and a due step must not wait until they are all read.
+        """
+        runs = and_(occurrence.c.job.in_(sorted(running)), occurrence.c.state == State.RUNNING)
+        where = and_(occurrence.c.session == day, or_(occurrence.c.job.in_(sorted(whole)), runs))
+        return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(where))]
 
     def sessions(self, newest: int, until: date | None = None) -> list[date]:
         """The dates of the newest sessions in the ledger, newest first; none after `until`."""
@@ -178,7 +257,7 @@ class Ledger:
 
     def open_before(self, day: date) -> list[Entry]:
         """Rows of earlier sessions that are not ended."""
-        where = and_(occurrence.c.session < day, occurrence.c.state.in_([State.PLANNED, State.RUNNING]))
+        where = and_(occurrence.c.session < day, occurrence.c.state.in_([*_WAITS, State.RUNNING]))
         return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(where))]
 
     def _tries(self, where: Any) -> dict[Key, tuple[Try, ...]]:

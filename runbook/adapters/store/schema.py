@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -18,7 +19,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
-    Text,
     TypeDecorator,
     UniqueConstraint,
     text,
@@ -65,6 +65,17 @@ class Day(TypeDecorator[date]):
     def process_result_value(self, value: Any, dialect: Dialect) -> date | None:
         del dialect
         return None if value is None else date.fromisoformat(value)
+
+
+class Text(TypeDecorator[str]):
+    """Words of whatever origin: a step's, a broker's, a command's. PostgreSQL takes no NUL in a text; it is written out."""
+
+    impl = sqlalchemy.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        del dialect
+        return value.replace("\0", "\\x00") if value else value
 
 
 metadata = MetaData(
@@ -244,8 +255,8 @@ ask = Table(
     Column("id", _AUTO, primary_key=True),
     Column("key", String(160), nullable=False, unique=True),
     Column("kind", String(12), nullable=False),
-    Column("session", Day, nullable=False),
-    Column("job", String(40)),
+    Column("session", Day, nullable=False, index=True),
+    Column("name", String(40), nullable=False),
     Column("slot", String(24)),
     Column("question", Text, nullable=False),
     Column("choices", JSON, nullable=False),
@@ -259,6 +270,8 @@ ask = Table(
     Column("answered_by", String(60)),
     Column("answered_at", Instant),
     Column("note", Text, nullable=False, server_default=""),
+    Column("verify_at", Instant, index=True),
+    Column("verified", Text, nullable=False, server_default=""),
     Column("data", JSON, nullable=False),
     Column("epoch", BigInteger, nullable=False, server_default="0"),
 )  # fmt: skip

@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=160), nullable=False),
         sa.Column("kind", sa.String(length=12), nullable=False),
         sa.Column("session", sa.String(length=10), nullable=False),
-        sa.Column("job", sa.String(length=40), nullable=True),
+        sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("slot", sa.String(length=24), nullable=True),
         sa.Column("question", sa.Text(), nullable=False),
         sa.Column("choices", sa.JSON(), nullable=False),
@@ -30,12 +30,16 @@ def upgrade() -> None:
         sa.Column("answered_by", sa.String(length=60), nullable=True),
         sa.Column("answered_at", sa.BigInteger(), nullable=True),
         sa.Column("note", sa.Text(), server_default="", nullable=False),
+        sa.Column("verify_at", sa.BigInteger(), nullable=True),
+        sa.Column("verified", sa.Text(), server_default="", nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ask")),
         sa.UniqueConstraint("key", name=op.f("uq_ask_key")),
     )
+    op.create_index(op.f("ix_ask_session"), "ask", ["session"])
     op.create_index(op.f("ix_ask_state"), "ask", ["state"])
+    op.create_index(op.f("ix_ask_verify_at"), "ask", ["verify_at"])
     op.create_table(
         "pause",
         sa.Column("id", _AUTO, nullable=False),
