@@ -72,7 +72,7 @@ def arm() -> None:
     point, _, n = os.environ[VARIABLE].partition(";")
     _wanted = (point, int(n or 1))
     for name, (book, method) in WRITES.items():
-        _writes(book, method, lambda _args, name=name: name)
+        _writes(book, method, _always(name))
     _writes(Alerts, "store", lambda args: f"message {args[1].state}")
     _writes(Alerts, "claim", lambda _args: "message claimed")
     _around(ChildNotifier, "send", "a send")
@@ -85,6 +85,10 @@ def arm() -> None:
     _transactions()
 
 
+def _always(name: str) -> Callable[[tuple[Any, ...]], str]:
+    return lambda _args: name
+
+
 def _writes(book: type, method: str, name_of: Callable[[tuple[Any, ...]], str]) -> None:
     real = getattr(book, method)
 
@@ -92,7 +96,8 @@ def _writes(book: type, method: str, name_of: Callable[[tuple[Any, ...]], str]) 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         done = real(*args, **kwargs)
         name = name_of(args)
-        getattr(_within, "names", set()).add(name)
+        names: set[str] = getattr(_within, "names", set())
+        names.add(name)
         met(f"{name}: written")
         return done
 
@@ -117,7 +122,8 @@ def _transactions() -> None:
 
     @contextmanager
     def write(self: Store) -> Iterator[Books]:
-        names = _within.names = set()
+        names: set[str] = set()
+        _within.names = names
         with real(self) as books:
             yield books
             for name in names:
