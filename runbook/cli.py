@@ -10,10 +10,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date, time
+from datetime import date, time, timedelta
 from pathlib import Path
 
 from runbook.errors import ConfigError, RunbookError, UsageError
+from runbook.trigger import parse_duration
 
 OK, ATTENTION, USAGE, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -128,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--slot", metavar="S", help="which of the job's anchors (default: the last)")
     one.add_argument("--reason", default="", help="why, for the ledger")
     one.add_argument("--again", action="store_true", help="also when it has succeeded already")
+    _alerts(add, json_too)
     _people(add, json_too)
     one = add("notify", "run:notify", "send a numbered test message on each channel; or set a Telegram bot up")
     one.add_argument("what", choices=("test", "setup"), help="setup: print the chat and the user a bot hears from")
@@ -170,6 +172,40 @@ def _people(
     one.add_argument("step", metavar="STEP", help="a name under `jobs:`")
     one.add_argument("--session", type=_day, metavar="D", help="default: the next that has anything of it")
     one.add_argument("--reason", required=True, type=_words, metavar="TEXT", help="why, for the report")
+
+
+def _span(text: str) -> timedelta:
+    try:
+        length = parse_duration(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+    if not length:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time at all; accepted: more than nothing, for example 30m")
+    return length
+
+
+def _alerts(
+    add: Callable[[str, str, str], argparse.ArgumentParser], json_too: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """What is wrong, that it was seen, and what not to be told of for a while."""
+    one = add("alerts", "alerts:alerts", "what is wrong now: number, age, who was told, who has seen it")
+    one.add_argument("--all", action="store_true", help="those of the last 30 days too, over or not")
+    json_too(one)
+    one = add("ack", "alerts:ack", "say that you have seen an alert: no more reminders, nobody else is called")
+    one.add_argument("number", type=int, metavar="N", help="as in #41")
+    one.add_argument("--note", default="", metavar="TEXT", help="kept with it, and in the report")
+    one = add(
+        "silence", "alerts:silence", "do not tell me of something for a while; it is stored and shown all the same"
+    )
+    one.add_argument("pattern", metavar="PATTERN", help="feed, feed.symbol, or job{job=check_feed}")
+    one.add_argument("--for", dest="length", type=_span, required=True, metavar="TIME", help="for example 30m")
+    one.add_argument("--reason", required=True, type=_words, metavar="TEXT", help="why, for the ledger")
+    one.add_argument("--critical", action="store_true", help="also for longer than 2h what may be critical")
+    one = add("silences", "alerts:silences", "what is silenced now, until when, by whom and why")
+    one.add_argument("--all", action="store_true", help="those that are over too")
+    json_too(one)
+    one = add("unsilence", "alerts:unsilence", "end a silence now; what is still wrong is told then")
+    one.add_argument("number", type=int, metavar="N", help="as `runbook silences` shows it")
 
 
 def _feed(

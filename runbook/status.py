@@ -87,7 +87,9 @@ def _alert_reasons(facts: StatusFacts) -> Iterator[str]:
         since = clock(alert.opened_at, facts.calendar.zone, facts.today)
         number = f" #{alert.number}" if alert.number is not None else ""
         loud = "CRITICAL " if alert.severity is Severity.CRITICAL else ""
-        yield f"{loud}{part.title} since {since} ({_since(facts, alert.opened_at)}){number}"
+        seen = f", acknowledged by {plain(alert.acked_by)}" if alert.acked else ""
+        kept = f", {plain(alert.muted.partition(': ')[0])}" if alert.muted else ""
+        yield f"{loud}{part.title} since {since} ({_since(facts, alert.opened_at)}){number}{seen}{kept}"
 
 
 def _since(facts: StatusFacts, at: datetime) -> str:
@@ -375,7 +377,8 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
     now; exit; state: ok | attention | no daemon; reasons; exchange: {name, status, text, open, close}; mode;
     daemon: {alive, pid, host, since, heartbeat, heartbeat_age, epoch, said: what it says of itself} or null;
     session: the date of the steps; steps: [{job, slot, repeating, planned, planned_last, rows, ran, ok, missed, skipped,
-    failed, waiting, state, newest, started, took, reason, hint}]; alerts: [{number, rule, severity, title, state, since}];
+    failed, waiting, state, newest, started, took, reason, hint}]; alerts: [{number, rule, severity, title, state, since,
+    acked, acked_by, acked_at, muted}];
     asks, pauses: as in report.asked; unsent; next: {date, open, close, login, name, reason, remarks}; calendar: {known_until, days}; notes.
     """
     zone, session = facts.calendar.zone, facts.session
@@ -388,6 +391,7 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
     lease = facts.lease
     parts = alert_parts(facts.alerts, (), zone)
     rules = {(a.opened_at, a.number): a.rule for a in facts.alerts}
+    seen = {(a.opened_at, a.number): a.acked for a in facts.alerts}
     return {
         "now": iso(facts.now),
         "exit": exit_code(facts),
@@ -445,6 +449,10 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
                 "title": p.title,
                 "state": p.state,
                 "since": iso(p.opened),
+                "acked": bool(seen[p.opened, p.number]),
+                "acked_by": p.acked_by or None,
+                "acked_at": iso(p.acked),
+                "muted": p.muted or None,
             }
             for p in parts
         ],

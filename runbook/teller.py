@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from runbook import outbox
-from runbook.alert import AlertChange, ChangeKind, Severity, delayed_line, message_for
+from runbook.alert import RULES, AlertChange, AlertPolicy, ChangeKind, Severity, delayed_line, message_for
+from runbook.alert.escalation import reached
 from runbook.clock import Clock, host_monotonic
 from runbook.errors import StoreError
 from runbook.outbox import Row, State
@@ -35,6 +36,24 @@ class Voice:
     channels: tuple[str, ...]
     zone: ZoneInfo
     dashboard: str = ""
+    policy: AlertPolicy = field(default_factory=AlertPolicy)
+
+    def channels_for(
+        self, change: AlertChange, to: Sequence[str] | None, heard: Mapping[str, Collection[str]]
+    ) -> tuple[str, ...]:
+        """Who is told: a notice, whoever it is meant for; an alert by its level; its end, whoever was told of it.
+
+        `heard` are the channels that have a message of the alert with that key, whatever became of it.
+        """
+        alert = change.alert
+        if alert is None:
+            return tuple(c for c in self.channels if to is None or c in to)
+        if change.kind is ChangeKind.RESOLVED and change.key in heard:
+            return tuple(c for c in self.channels if c in heard[change.key])
+        ladder = self.policy.ladder(self.channels, to if alert.to is None else alert.to)
+        if change.kind is ChangeKind.CLIMBED:
+            return ladder[alert.level] if alert.level < len(ladder) else ()
+        return reached(alert, ladder)
 
 
 def rows_for(
@@ -44,20 +63,30 @@ def rows_for(
     close: datetime | None,
     positions: str | None,
     to: Sequence[str] | None = None,
+    *,
+    heard: Mapping[str, Collection[str]] | None = None,
+    wakes: datetime | None = None,
 ) -> list[Row]:
-    """The outbox rows of what is to be told. A notice (the report above all) is worth a day of trying."""
+    """The outbox rows of what is to be told. A notice (the report above all) is worth a day of trying.
+
+    `wakes`: these are quiet hours, which end then, and what is not critical waits for it.
+    """
     rows: list[Row] = []
     until = max(now, close or now) + _KEEP_TRYING
-    channels = [c for c in voice.channels if to is None or c in to]
     for change in changes:
         if not change.tell:
             continue
+        alert = change.alert
         message = message_for(change, voice.zone, voice.dashboard, positions)
-        expires = now + timedelta(hours=24) if change.kind is ChangeKind.NOTICE else until
-        delayed = delayed_line(change.alert, voice.zone) if change.alert and change.kind is ChangeKind.RESOLVED else ""
+        due = now + (RULES[alert.rule].gather if alert else timedelta(0))
+        if wakes is not None and not (alert and alert.severity is Severity.CRITICAL):
+            due = wakes
+        expires = due + timedelta(hours=24) if change.kind is ChangeKind.NOTICE else max(until, due + _KEEP_TRYING)
+        delayed = delayed_line(alert, voice.zone) if alert and change.kind is ChangeKind.RESOLVED else ""
         rows += outbox.enqueue(
-            change.key, channels, change.row_kind, change.seq, message, now=now, expires_at=expires, delayed=delayed
-        )
+            change.key, voice.channels_for(change, to, heard or {}), change.row_kind, change.seq, message,
+            now=now, expires_at=expires, delayed=delayed, due_at=due,
+        )  # fmt: skip
         level = logging.WARNING if change.alert and change.alert.severity is not Severity.INFO else logging.INFO
         log.log(level, "%s", message.title)
     return rows
@@ -78,16 +107,20 @@ class Teller:
         self._notifier = notifier
         self._clock = clock
         self._sent = sent
+        self._epoch = 0
+        self.tries = 0  # how often anything was sent, or failed to be
         self._stop = threading.Event()
         self._nudges = {name: threading.Event() for name in channels}
         self._busy: set[str] = set()
         self._recovered: set[str] = set()
-        self._owed: dict[str, Row] = {}  # what became of a send, while the database could not be told
+        self._owed: dict[str, list[Row]] = {}  # what became of a send, while the database could not be told
         self._threads = [
             threading.Thread(target=self._run, args=(name,), name=f"teller-{name}", daemon=True) for name in channels
         ]
 
-    def start(self) -> None:
+    def start(self, epoch: int = 0) -> None:
+        """Begin to send; rows that are claimed from now on carry the `epoch` of whoever holds the database."""
+        self._epoch = epoch
         for thread in self._threads:
             thread.start()
 
@@ -142,7 +175,8 @@ class Teller:
         now = self._clock.now()
         if (owed := self._owed.get(channel)) is not None:
             with self._store.write() as books:
-                books.alerts.store(owed)
+                for row in owed:
+                    books.alerts.store(row)
             del self._owed[channel]
         with self._store.read() as books:
             if not books.alerts.waiting(channel):
@@ -158,26 +192,36 @@ class Teller:
             if (at := outbox.earliest(history, now)) > now:
                 return (at - now).total_seconds()
             waiting = books.alerts.waiting(channel)
-            row = outbox.pick(waiting, now)
-            if row is None:
+            picked = outbox.pick(waiting, now)
+            if picked is None:
                 queued = [r.due_at for r in waiting if r.state is State.QUEUED]
                 return min([_LOOK, *((due - now).total_seconds() for due in queued if due > now)])
-            row = outbox.claim(row, now)
-            if not books.alerts.claim(row, self._store.epoch):
+            rows = [outbox.claim(row, now, self._epoch) for row in outbox.together(picked, waiting, now)]
+            if not all(books.alerts.claim(row, self._store.epoch) for row in rows):
                 return _LOOK  # another process sends it
             self._busy.add(channel)
+        message = outbox.text_of_all(rows)
         try:
-            delivery, reason = self._notifier.send(channel, outbox.text_of(row), SEND_SECONDS)
-            done = self._owed[channel] = outbox.next_step(row, delivery, self._clock.now(), reason)
+            delivery, reason = self._notifier.send(channel, message, SEND_SECONDS)
+            ended = self._clock.now()
+            done = self._owed[channel] = [outbox.next_step(row, delivery, ended, reason) for row in rows]
             with self._store.write() as books:
-                books.alerts.store(done)
+                for row in done:
+                    books.alerts.store(row)
+                if done[0].state is State.SENT:
+                    for row in outbox.revive(books.alerts.waiting(channel), ended):
+                        books.alerts.store(row)
             del self._owed[channel]
         finally:
             self._busy.discard(channel)
+        self.tries += 1
+        self._say(channel, message.title, done[0], reason)
+        return 0.0
+
+    def _say(self, channel: str, title: str, done: Row, reason: str) -> None:
         if done.state is State.DEAD:
-            log.error("channel %s: %s was not delivered and will not be: %s", channel, row.message.title, reason)
+            log.error("channel %s: %s was not delivered and will not be: %s", channel, title, reason)
         elif done.state is not State.SENT:
-            log.warning("channel %s: %s not delivered (%s); tried again", channel, row.message.title, reason)
+            log.warning("channel %s: %s not delivered (%s); tried again", channel, title, reason)
         if self._sent is not None:
             self._sent(done)
-        return 0.0

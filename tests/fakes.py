@@ -89,7 +89,7 @@ class FakeNotifier:
         self.sent: list[tuple[str, Message]] = []
         self.hung: set[str] = set()
         self.hangs = threading.Event()  # set once a send hangs
-        self._answers = {name: list(script) for name, script in (answers or {}).items()}
+        self.answers = {name: list(script) for name, script in (answers or {}).items()}
         self._released = threading.Event()
 
     def send(self, channel: str, message: Message, timeout: float) -> tuple[Delivery, str]:
@@ -98,7 +98,7 @@ class FakeNotifier:
             self._released.wait(timeout)
             return Delivery.UNKNOWN, "no answer"
         self.sent.append((channel, message))
-        script = self._answers.get(channel)
+        script = self.answers.get(channel)
         return script.pop(0) if script else (Delivery.SENT, "")
 
     def close(self) -> None:

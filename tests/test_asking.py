@@ -438,6 +438,19 @@ def test_ticks_that_never_came_ask_about_the_plan_once_for_all_sessions(make):
     assert [a.state for a in asks(w)] == [AskState.ANSWERED, AskState.DEFAULTED]
 
 
+@pytest.mark.parametrize("once", [True, False])
+def test_a_yes_that_holds_for_ever_is_not_asked_for_again(make, once: bool):
+    (plan,) = (one for one in shipped() if one.name == "plan_includes_streaming")
+    w = make(verify(), asks=(replace(plan, once=once),), now="09:00").start()
+    w.steps.does["verify_broker"] = lambda _: ALIVE
+    w.go("09:05")
+    change(w, "09:17", "SUSPECT", "FALLBACK", "H3", "no tick")
+    w.go("09:22:05")
+    answer(w, 1, "done")
+    w.go("09:22:25", "09:22:35", "09:30")
+    assert len(asks(w)) == (1 if once else 2)
+
+
 def test_a_session_with_ticks_has_answered_the_question_about_the_plan(make):
     w = make(verify(), asks=shipped(), now="09:00").start()
     w.steps.does["verify_broker"] = lambda _: ALIVE

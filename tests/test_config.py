@@ -333,6 +333,13 @@ def test_the_faults_stand_in_the_order_of_the_file(site):
         ('feed: {relay: "ws://localhost:8765"}\n', "feed.relay", "OpenAlgo's own stream", "another port"),
         ('feed: {relay: "ws://0.0.0.0:8766"}\n', "feed", "can be reached from other hosts", "relay_public: true"),
         ('feed: {relay: "ws://desk.example:8766"}\n', "feed", "can be reached from other hosts", "relay_public: true"),
+        ("alerts: {escalate: [[phone], [male]]}\n", "alerts.escalate[1]", "no channel 'male'", "phone"),
+        ("alerts: {escalate: [phone, phone]}\n", "alerts", "names 'phone' twice", "each channel once"),
+        ("alerts: {escalate: [[phone], []]}\n", "alerts", "a level without a channel", "channels of `notify:`"),
+        ("alerts: {escalate: phone}\n", "alerts.escalate", "'phone'", "a list of levels"),
+        ("alerts: {after: 0s}\n", "alerts.after", "'0s' is no time at all", "more than nothing"),
+        ("alerts: {quiet: always}\n", "alerts.quiet", "'always'", "sessions"),
+        ("alerts: {arround: 1h}\n", "alerts.arround", "unknown key", "did you mean around?"),
         ("feed: {warn_after: 60}\n", "feed.warn_after", "60 has no unit", "a number with h, m, s or ms"),
         (jobs("{name: check_fed}"), "jobs[0].run", "the key is missing", ""),
         (jobs("{name: check_feed, timeout: soon}"), "jobs[0].timeout", "'soon' is no duration", "h, m, s"),
@@ -376,6 +383,22 @@ def test_each_fault_says_what_was_found_and_what_is_accepted(addition, path, fou
     assert accepted in one.accepted, one
     assert one.line is not None
     assert one.line > len(MINIMAL.splitlines())
+
+
+def test_without_a_word_every_channel_is_told_at_once_and_the_quiet_hours_follow_the_sessions(site):
+    policy = read(MINIMAL, site).alert_policy
+    assert (policy.levels, policy.quiet, policy.remote) == ((), True, False)
+    assert (policy.after, policy.undelivered, policy.around) == (
+        timedelta(minutes=5), timedelta(seconds=60), timedelta(minutes=60),
+    )  # fmt: skip
+
+
+def test_the_order_of_the_channels_may_be_written_short_or_in_levels(site):
+    text = MINIMAL.replace("http://127.0.0.1:5000", "https://algo.example.in") + "  mail: ${PHONE}\n"
+    for given in ("[phone, mail]", "[[phone], [mail]]"):
+        policy = read(text + f"alerts: {{escalate: {given}, after: 3m, quiet: never}}\n", site).alert_policy
+        assert (policy.levels, policy.after) == ((("phone",), ("mail",)), timedelta(minutes=3))
+        assert (policy.quiet, policy.remote) == (False, True)
 
 
 @pytest.mark.parametrize("address", ["ws://127.0.0.1:8766", "ws://[::1]:8766", "ws://localhost:8766/"])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runbook import outbox
+from runbook import outbox, people
 from runbook.adapters.store import Store
 from runbook.agenda import agenda
 from runbook.alert import FeedMoved, FeedWord, ReadyReached, Severity
@@ -24,6 +24,7 @@ from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
 from runbook.errors import AlreadyRunning, CalendarError, JobFailed, Skip, StoreBusy
 from runbook.job import Context, Found, IfLate, JobSpec, Key, OnAbandoned, Retries, Step, Verdict
+from runbook.ports import Delivery
 from runbook.run import Entry, Run, State
 from runbook.session import INDIA, SessionCalendar
 from runbook.teller import Teller, Voice
@@ -168,6 +169,10 @@ class World:
         """The titles of all messages in the outbox, whether sent or not."""
         with self.store.read() as books:
             return [row.message.title for row in books.alerts.messages_since(at("00:00", date(2026, 1, 1)))]
+
+    def rows(self) -> list[outbox.Row]:
+        with self.store.read() as books:
+            return books.alerts.messages_since(at("00:00", date(2026, 1, 1)))
 
     def message(self, part: str) -> outbox.Row:
         with self.store.read() as books:
@@ -423,7 +428,7 @@ def test_a_check_that_passes_early_is_not_repeated(make):
     assert w.states()["verify_broker open-60m"] is State.SUCCEEDED
 
 
-def test_a_broker_that_is_not_verified_is_reminded_of_once_and_critical_once(make):
+def test_a_broker_that_is_not_verified_is_critical_once_and_said_again_until_the_open(make):
     w = make(verify())
     w.steps.does["verify_broker"] = lambda _: BAD
     w.start()
@@ -434,14 +439,17 @@ def test_a_broker_that_is_not_verified_is_reminded_of_once_and_critical_once(mak
     assert "log in: http://desk" in w.message("half an hour").message.body
     w.go("09:05", "09:09:30")
     assert len(w.told()) == 1
-    w.go("09:10:31", "09:12", "09:20")
+    w.go("09:10:31", "09:12")
     (alarm,) = w.told()[1:]
     assert "[CRIT] broker not verified" in alarm
+    w.go("09:12:40", "09:20")
+    (again,) = w.told()[2:]
+    assert "for 2m" in again, "said again until the open, and not after it"
     w.steps.does["verify_broker"] = lambda _: OK
     w.go("09:22")
-    assert "broker verified" in w.told()[2]
+    assert "broker verified" in w.told()[3]
     w.go("09:30", "15:30")
-    assert len(w.told()) == 3
+    assert len(w.told()) == 4
 
 
 def test_the_reminder_is_not_repeated_by_a_restart_and_not_lost_by_a_start_just_then(make):
@@ -1064,6 +1072,36 @@ def test_the_feed_s_news_is_a_row_and_an_alarm_that_opens_after_its_hold(make):
         assert len(books.feed.samples(MONDAY)) == 1
 
 
+def test_what_nobody_has_seen_is_said_again_in_time_and_an_acknowledgement_of_another_process_ends_it(make):
+    w = make(job("mine", "open"), now="10:00").start()
+    w.engine.post(FeedNews(MONDAY, change("live", "blind", "10:00"), moved(FeedWord.LIVE, FeedWord.BLIND, "10:00")))
+    w.settle()
+    assert w.alarm.armed[-1] == at("10:02"), "woken for the reminder, not by the next pulse"
+    w.go("10:02")
+    assert [title.split(" since")[0] for title in w.told()] == [
+        "[CRIT] feed BLIND, no price from anywhere", "[CRIT] feed BLIND, no price from anywhere, for 2m00s now,",
+    ]  # fmt: skip
+    other = Store(w.store.path)
+    with other.write() as books:
+        people.ack(books, 1, "on it", "cli:me", w.clock.now())
+    other.close()
+    w.go("10:04", "10:06")
+    assert len(w.told()) == 2
+
+
+def test_a_channel_that_delivers_nothing_is_told_over_the_other_by_the_engines_own_turn(make):
+    w = make(job("mine", "open"), now="09:10", channels=("phone", "mail"))
+    w.notifier.answers["phone"] = [(Delivery.MISCONFIGURED, "Unauthorized, error=401")]
+    w.steps.does["mine"] = fail
+    w.start()
+    w.go("09:15")
+    until(lambda: "401" in str([r.reason for r in w.rows()]), "it is not tried")
+    w.settle()
+    (row,) = [row for row in w.rows() if "channel phone" in row.message.title]
+    assert (row.channel, "error=401" in row.message.body) == ("mail", True)
+    assert {row.epoch for row in w.rows() if row.attempts} == {1}
+
+
 def test_the_last_words_of_the_feed_are_written_although_we_stop(make):
     w = make(job("mine", "open")).start()
     w.on_run = lambda _run: 1 / 0
@@ -1080,7 +1118,7 @@ def test_the_last_words_of_the_feed_are_written_although_we_stop(make):
 
 
 def test_a_calendar_that_cannot_be_renewed_is_told_once_and_its_return_too(make):
-    w = make(job("mine", "open")).start()
+    w = make(job("mine", "open"), now="08:20").start()
     faults: list[Exception | None] = [CalendarError("the child was killed", hint="look at it"), None]
     done: list[Why] = []
 
@@ -1103,7 +1141,7 @@ def test_a_calendar_that_cannot_be_renewed_is_told_once_and_its_return_too(make)
     assert done == [Why.LIBRARY, Why.FILES]
     assert [title.split(" #")[0].split(" since")[0] for title in w.told()] == [
         "[WARN] the calendar could not be renewed",
-        "[OK] the calendar is fresh again at 08:00",
+        "[OK] the calendar is fresh again at 08:20",
     ]
     assert "the child was killed" in w.message("[WARN] the calendar").message.body
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from runbook.alert import FeedMoved
 from runbook.clock import RehearsalClock
 from runbook.engine import FeedNews, FeedTotals
+from runbook.errors import BrokerSessionGone, GatewayUnreachable
 from runbook.feed import events as ev
 from runbook.feed.policy import Policy
 from runbook.feed.price import FeedStatus, Price
@@ -25,11 +27,15 @@ class Wire(FakeStream):
 
     emit: Callable[[ev.StreamEvent], None]
     generation = 0
+    refuses = False  # nothing listens
 
     def connect(
         self, generation: int, instruments: Sequence[Instrument], emit: Callable[[ev.StreamEvent], None]
     ) -> None:
         self.emit, self.generation = emit, generation
+        if self.refuses:
+            emit(ev.ConnectFailed(generation, "connection refused", refused=True))
+            return
         emit(ev.Connected(generation, "angel"))
         emit(ev.Subscribed(generation, tuple(instruments)))
 
@@ -136,6 +142,21 @@ def test_a_blind_feed_hands_on_no_price(watch: Watch):
     polls = len(watch.gateway.asked)
     until(lambda: len(watch.gateway.asked) > polls + 3, "it is still polled")
     assert not [one for one in watch.heard[said:] if isinstance(one, Price)]
+
+
+def test_where_neither_side_answers_the_gateway_is_what_is_gone_until_one_of_them_does(watch: Watch):
+    def words() -> list[tuple[str, bool]]:
+        causes = [one.cause for one in watch.news if isinstance(one, FeedNews) and isinstance(one.cause, FeedMoved)]
+        return [(str(cause.to_mode), cause.unreachable) for cause in causes]
+
+    watch.live()
+    watch.wire.refuses = True
+    watch.gateway.faults = dict.fromkeys(("quote", "quotes"), GatewayUnreachable("connection refused"))
+    watch.wire.emit(ev.Closed(watch.wire.generation, "going away", 1001))
+    watch.until(Mode.BLIND)
+    until(lambda: words()[-1:] == [("blind", True)], "it is told so")
+    watch.gateway.faults = dict.fromkeys(("quote", "quotes"), BrokerSessionGone())
+    until(lambda: words()[-1:] == [("blind", False)], "it answers again, and is no less blind")
 
 
 def test_what_openalgo_refuses_is_told(watch: Watch):

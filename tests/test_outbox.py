@@ -1,5 +1,6 @@
 """The life of an outbox row: tried until it arrives or expires, repeated at most once when nobody knows, never too fast."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -11,6 +12,7 @@ from runbook.outbox import (
     Kind,
     Row,
     State,
+    Trouble,
     claim,
     describe,
     earliest,
@@ -20,7 +22,11 @@ from runbook.outbox import (
     next_step,
     pick,
     recover,
+    revive,
     text_of,
+    text_of_all,
+    together,
+    trouble,
 )
 from runbook.ports import Delivery, Message
 
@@ -195,8 +201,9 @@ def test_the_end_of_an_alert_is_never_sent_before_its_beginning_but_another_aler
     waiting = attempt(alarm(), Delivery.FAILED, after(119))  # due at 124 s
     other = enqueue("job@2", ["phone"], Kind.OPENED, 1, ALARM, now=after(121), expires_at=LATE)[0]
     assert pick([recovery(), waiting], after(122)) is None
-    assert pick([recovery(), waiting, other], after(122)) == other
-    assert pick([recovery(), waiting, other], after(124)) == waiting, "the oldest first"
+    assert pick([recovery(), waiting, other], after(122)) == waiting, "the oldest first: the channel may be back"
+    again = attempt(waiting, Delivery.FAILED, after(122))
+    assert pick([recovery(), again, other], after(123)) == other, "it is not, and the newer one has its try"
 
 
 def test_what_expired_while_nobody_was_sending_is_not_sent_the_next_morning():
@@ -213,6 +220,116 @@ def test_a_dead_alarm_still_lets_its_one_line_out():
     rows = [attempt(alarm(expires_at=T0), Delivery.FAILED, T0), recovery()]
     assert rows[0].state is State.DEAD
     assert merge(rows, after(120))[0].message == Message(ONE_LINE, "")
+
+
+# -- several at once ------------------------------------------------------------------------------------------------------
+
+
+def other(key: str, title: str = "[WARN] no ticks of SBIN", at: float = 0, due: float | None = None, **changes) -> Row:
+    when = after(at)
+    row = enqueue(
+        key, ["phone"], changes.pop("kind", Kind.OPENED), 1, Message(title, f"seen: {key}\nmore"), now=when,
+        expires_at=LATE, due_at=None if due is None else after(due),
+    )[0]  # fmt: skip
+    return Row(**{name: changes.get(name, getattr(row, name)) for name in Row.__slots__})
+
+
+def test_alerts_of_the_same_seconds_are_one_message_titled_by_the_worst():
+    rows = [other(f"s{n}", f"[WARN] no ticks of S{n}", at=n) for n in range(4)]
+    rows.append(other("feed", "[CRIT] feed BLIND", at=4))
+    rows.append(other("late", at=6))
+    group = together(rows[0], rows, after(10))
+    assert [r.key for r in group] == ["s0", "s1", "s2", "s3", "feed"]
+    message = text_of_all(group)
+    assert message.title == "[CRIT] feed BLIND, and 4 more"
+    assert [line for line in message.body.splitlines() if line.startswith("*")] == [
+        f"* {r.message.title}" for r in group
+    ]
+
+
+def test_news_stands_alone_and_so_does_what_is_not_due():
+    report = other("report", "Mon 23 Nov CLEAN", kind=Kind.NOTICE)
+    rows = [report, other("a"), other("b", due=60)]
+    assert together(report, rows, after(1)) == [report]
+    assert together(rows[1], rows, after(1)) == [rows[1]]
+
+
+def test_what_waited_for_the_session_arrives_as_one_message_news_and_alerts_in_order():
+    night = [
+        other("a", at=-40000, due=0),
+        other("plan", "[INFO] the plan has changed", at=-30000, due=0, kind=Kind.NOTICE),
+    ]
+    group = together(night[1], [*night, other("now")], after(1))
+    assert [r.key for r in group] == ["a", "plan"]
+    assert text_of_all(group).title == "[WARN] 2 messages that waited for the session"
+
+
+def test_what_failed_as_one_message_is_tried_again_as_one_and_with_nothing_else():
+    rows = [other("a"), other("b", at=1)]
+    failed = [attempt(row, Delivery.FAILED, after(2)) for row in rows]
+    later = other("c", at=3)
+    group = together(failed[0], [*failed, later], after(8))
+    assert [r.key for r in group] == ["a", "b"]
+    unknown = [attempt(row, Delivery.UNKNOWN, after(8)) for row in group]
+    assert text_of_all(unknown).title.endswith("and 1 more (may be a repeat)")
+
+
+def test_an_older_word_that_was_not_sent_is_overtaken_by_the_newest():
+    rows = [
+        attempt(alarm(), Delivery.FAILED, T0), alarm(seq=2, kind=Kind.REMINDER),
+        alarm(seq=3, message=Message("[CRIT] feed BLIND", "")),
+    ]  # fmt: skip
+    done = settled(rows, merge(rows, after(120)))
+    assert [r.state for r in done] == [State.MERGED, State.MERGED, State.QUEUED]
+    assert pick(done, after(120)) == done[2], "and is tried at once, whatever the one before it waits for"
+    maybe = settled(rows, merge([attempt(alarm(), Delivery.UNKNOWN, T0), *rows[1:]], after(120)))
+    assert maybe[0].state is State.UNKNOWN, "it may have arrived"
+
+
+def test_once_something_arrives_nothing_waits_for_its_next_try_any_more():
+    rows = [attempt(alarm(), Delivery.FAILED, T0), other("new", due=60)]
+    assert [(r.key, r.due_at) for r in revive(rows, after(1))] == [("feed@1", after(1))]
+
+
+def test_after_a_flood_no_message_goes_for_half_a_minute_whichever_it_is():
+    flooded = attempt(alarm(), Delivery.FAILED, T0, "Too Many Requests, error=429")
+    fresh = other("new", at=1)
+    assert pick([flooded, fresh], after(29)) is None
+    assert pick([flooded, fresh], after(30)) == flooded
+
+
+def test_who_claimed_a_row_stands_on_it():
+    assert claim(alarm(), T0, 7).epoch == 7
+
+
+# -- the channel itself ---------------------------------------------------------------------------------------------------
+
+
+def test_a_channel_is_in_trouble_from_its_first_failure_until_something_arrives():
+    good = attempt(other("a"), Delivery.SENT, after(1))
+    first = attempt(other("b", at=10), Delivery.FAILED, after(12), "connection refused")
+    hung = attempt(other("c", at=20), Delivery.UNKNOWN, after(45), "no answer in time")
+    assert trouble([]) is None
+    assert trouble([good, other("never tried")]) is None
+    assert trouble([good, first, hung]) == Trouble(after(10), "no answer in time", permanent=False)
+    assert trouble([first, hung, attempt(other("d", at=50), Delivery.SENT, after(51))]) is None
+
+
+def test_what_was_overtaken_after_it_failed_tells_since_when_but_is_no_evidence():
+    failed = attempt(other("a", at=10), Delivery.FAILED, after(12), "connection refused")
+    gone = replace(failed, state=State.MERGED, changed_at=after(130))
+    assert trouble([gone]) is None
+    newer = attempt(other("a", at=130), Delivery.FAILED, after(131), "connection refused")
+    found = trouble([gone, newer])
+    assert found is not None
+    assert found.since == after(10)
+
+
+def test_a_wrong_url_is_trouble_for_good_and_an_expired_message_is_not():
+    wrong = attempt(other("a"), Delivery.MISCONFIGURED, after(1), "error=401")
+    expired = attempt(other("b", expires_at=after(5)), Delivery.FAILED, after(6), "no connection in time")
+    found = [trouble([row]) for row in (wrong, expired)]
+    assert [t and (t.permanent, t.offline) for t in found] == [(True, False), (False, True)]
 
 
 def test_the_report_reads_what_became_of_each_row():

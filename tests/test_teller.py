@@ -42,13 +42,15 @@ class Desk:
         teller.start()
         return teller
 
-    def put(self, *titles: str, channels: tuple[str, ...] = PHONE, hours: float = 8.0) -> list[Row]:
+    def put(
+        self, *titles: str, channels: tuple[str, ...] = PHONE, hours: float = 8.0, kind: Kind = Kind.OPENED
+    ) -> list[Row]:
         rows = []
         with self.store.write() as books:
             for title in titles:
                 now = self.clock.now()
                 ends = now + timedelta(hours=hours)
-                rows += enqueue(title, channels, Kind.OPENED, 1, Message(title, "b"), now=now, expires_at=ends)
+                rows += enqueue(title, channels, kind, 1, Message(title, "b"), now=now, expires_at=ends)
             books.alerts.enqueue(rows, MONDAY)
         for teller in self.tellers:
             teller.nudge()
@@ -116,7 +118,8 @@ def test_a_channel_that_hangs_delays_no_other_and_not_the_end(desk):
 
 def test_messages_of_one_channel_are_a_second_apart(desk):
     desk.start()
-    desk.put("first", "second")
+    desk.put("first", kind=Kind.NOTICE)
+    desk.put("second", kind=Kind.NOTICE)
     desk.reaches("first", State.SENT)
     assert desk.rows()["second", "phone"].state is State.QUEUED
     desk.pass_by(1.0)

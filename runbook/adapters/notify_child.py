@@ -50,6 +50,8 @@ _WHY = (
     (re.compile(r"aborted|broken|reset|closed|disconnected", re.IGNORECASE), "the connection was cut"),
     (re.compile(r"\b(535|534|530)\b|authenticat", re.IGNORECASE), "the login was refused"),
 )
+# What no retry mends: a token that is not one (Telegram answers 401 or 404), a bot that was thrown out, a chat that is none.
+_FOR_GOOD = re.compile(r"error=40[134]\b|chat not found", re.IGNORECASE)
 _TOKEN = re.compile(r"(?<!\d)\d{6,}:[A-Za-z0-9_-]{30,}")
 _SAFE_SCHEME = re.compile(r"[a-z0-9]{2,20}")
 
@@ -213,6 +215,8 @@ class _Channel:
         if result.status == Status.TIMEOUT:
             # Its thread goes on and would deliver late, perhaps after the repeat: this process ends with it.
             return {"status": "unknown", "reason": reason or "no answer in time", "bye": True}
+        if self._url.startswith("tgram:") and _FOR_GOOD.search(reason):
+            return {"status": "misconfigured", "reason": reason}
         mail_out = any(line.startswith("Sending email to") for line in said) and _MAIL_OUT.search(trouble)
         unknown = bool(mail_out or _MAY_HAVE_ARRIVED.search(trouble))
         return {"status": "unknown" if unknown else "failed", "reason": reason or "Apprise reports a failure"}

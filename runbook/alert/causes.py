@@ -26,7 +26,10 @@ class FeedWord(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeedMoved:
-    """The feed went from one mode to another at `at`, for the `reason`. `mode` is the configuration's word, `feed` its symbols."""
+    """The feed went from one mode to another at `at`, for the `reason`. `mode` is the configuration's word, `feed` its symbols.
+
+    `unreachable`: nothing of OpenAlgo answers, neither its stream nor REST.
+    """
 
     from_mode: FeedWord
     to_mode: FeedWord
@@ -36,6 +39,7 @@ class FeedMoved:
     hint: str = ""
     mode: str = "local_paper"
     feed: str = ""
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,28 @@ class BotMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelMoved:
+    """A channel delivers nothing any more; `over` when it has sent something again."""
+
+    channel: str
+    at: datetime
+    reason: str
+    hint: str = ""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkMoved:
+    """Our host reaches nobody outside; `reach` says where OpenAlgo is from here: `remote`, or `local` on this host."""
+
+    reach: Literal["remote", "local"]
+    at: datetime
+    reason: str
+    hint: str = ""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: hold-downs run out, a flap has become stable."""
 
@@ -146,5 +172,7 @@ Cause = (
     | ModeLeak
     | CalendarDoubt
     | BotMoved
+    | ChannelMoved
+    | UplinkMoved
     | Tick
 )

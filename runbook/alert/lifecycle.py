@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any
 
 from runbook.alert.causes import (
     BotMoved,
     CalendarDoubt,
     Cause,
+    ChannelMoved,
     FeedMoved,
     FeedWord,
     JobSettled,
@@ -22,154 +20,27 @@ from runbook.alert.causes import (
     ReadyReached,
     SymbolStale,
     Tick,
+    UplinkMoved,
 )
 from runbook.alert.rules import RULES, AlertRule, Severity
-from runbook.outbox import Kind
+from runbook.alert.state import (
+    Alert,
+    AlertChange,
+    AlertState,
+    ChangeKind,
+    Entry,
+    Notice,
+    fingerprint,
+    resolved,
+    spoken,
+    worse,
+)
 
 FLAP_WINDOW = timedelta(minutes=15)  # in, out and in again within it is a flap: three transitions
 STABLE = timedelta(minutes=5)  # how long the cause of a flapping alert must be gone
 FLAP_BUDGET = 3  # messages of a flap that does not get worse, whatever came before it included
 REPEATING_MISSED_HOLD = timedelta(minutes=2)  # one missed 30 s check is nobody's news, two minutes of them are
 BROKER_JOB = "verify_broker"
-
-
-class AlertState(StrEnum):
-    """PENDING is held down and told to nobody."""
-
-    PENDING = "pending"
-    OPEN = "open"
-    RESOLVED = "resolved"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The cause of `rule` set in at `at`; the memory from which a flap is told."""
-
-    rule: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One incident. Its `fingerprint` knows neither values nor times; at most one of a fingerprint is unresolved.
-
-    `rule` judges it now, `peak` was the worst. `settles_at` is when a pending alert opens, or when a flapping one whose cause
-    is gone may close. `said` is the rule of the last word told ("" after a recovery, or when nothing was told), `told` counts
-    the messages. `number` is the store's, for people.
-    """
-
-    rule: str
-    labels: tuple[tuple[str, str], ...]
-    severity: Severity
-    opened_at: datetime  # since when the cause is there, not since when it is told
-    what: str
-    done: str
-    todo: str
-    state: AlertState = AlertState.PENDING
-    peak: str = ""
-    resolved_at: datetime | None = None
-    reason: str = ""  # why it is resolved
-    settles_at: datetime | None = None
-    flapping: bool = False
-    entries: tuple[Entry, ...] = ()
-    said: str = ""
-    told: int = 0
-    number: int | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint(RULES[self.rule], self.labels)
-
-    @property
-    def key(self) -> str:
-        """Unique per incident: the fingerprint and the instant it began."""
-        return f"{self.fingerprint}@{self.opened_at.isoformat()}"
-
-    @property
-    def title(self) -> str:
-        return self.words(RULES[self.rule].title)
-
-    def settled(self, now: datetime) -> bool:
-        """Whether its wait is over; one that ends later than any wait can was begun by a clock that since was put back."""
-        return self.settles_at is not None and not now < self.settles_at <= now + STABLE
-
-    def words(self, text: str) -> str:
-        """`text` of the rule table with this alert's labels filled in."""
-        for name, value in self.labels:
-            text = text.replace("{" + name + "}", value)
-        return text
-
-    def dump(self) -> str:
-        """As JSON, for the ledger."""
-        return json.dumps(asdict(self), default=_plain, sort_keys=True)
-
-    @classmethod
-    def load(cls, text: str) -> Alert:
-        """The alert that `dump` wrote."""
-        row: dict[str, Any] = json.loads(text)
-        for name in ("opened_at", "resolved_at", "settles_at"):
-            row[name] = row[name] and datetime.fromisoformat(row[name])
-        row["severity"], row["state"] = Severity(row["severity"]), AlertState(row["state"])
-        row["labels"] = tuple((k, v) for k, v in row["labels"])
-        row["entries"] = tuple(Entry(e["rule"], datetime.fromisoformat(e["at"])) for e in row["entries"])
-        return cls(**row)
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """News that is no alert: it is told once and never resolved. `key` makes it unique for its day."""
-
-    key: str
-    title: str
-    lines: tuple[str, ...] = ()
-
-
-class ChangeKind(StrEnum):
-    """What happened to an alert. PENDING and UPDATED are only stored."""
-
-    PENDING = "pending"
-    OPENED = "opened"
-    UPDATED = "updated"
-    ESCALATED = "escalated"
-    EASED = "eased"  # BLIND became REST
-    FLAPPING = "flapping"
-    RESOLVED = "resolved"
-    NOTICE = "notice"
-
-
-@dataclass(frozen=True, slots=True)
-class AlertChange:
-    """One step of an alert, or a notice. `alert` is as it stands afterwards; store it by its `key`; tell it when `tell`."""
-
-    kind: ChangeKind
-    at: datetime
-    subject: Alert | Notice
-    tell: bool = False
-
-    @property
-    def alert(self) -> Alert | None:
-        return self.subject if isinstance(self.subject, Alert) else None
-
-    @property
-    def key(self) -> str:
-        return self.subject.key
-
-    @property
-    def row_kind(self) -> Kind:
-        """What the outbox calls it."""
-        if isinstance(self.subject, Notice):
-            return Kind.NOTICE
-        return Kind.RESOLVED if self.kind is ChangeKind.RESOLVED else Kind.OPENED
-
-    @property
-    def seq(self) -> int:
-        """The number of this message within its key; with `row_kind` and a channel it is the outbox row's identity."""
-        return self.subject.told if isinstance(self.subject, Alert) else 0
-
-
-def fingerprint(rule: AlertRule, labels: Sequence[tuple[str, str]]) -> str:
-    """What an alert is recognised by: the incident its rule belongs to and the sorted labels."""
-    return rule.incident + "{" + ",".join(f"{k}={v}" for k, v in sorted(labels)) + "}"
 
 
 def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertChange]:
@@ -182,7 +53,7 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
     held = list(newest.values())
     match cause:
         case FeedMoved():
-            changes += _feed(held, cause)
+            changes += [*_gateway(held, cause), *_feed(held, cause)]
         case SymbolStale():
             changes += _symbol(held, cause)
         case JobSettled():
@@ -202,6 +73,10 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
             changes += _calendar(held, cause, now)
         case BotMoved():
             changes += _bot(held, cause)
+        case ChannelMoved(channel):
+            changes += _moved(held, RULES["channel.dead"], ("channel", channel), cause)
+        case UplinkMoved(reach):
+            changes += _moved(held, RULES["uplink.down"], ("reach", reach), cause)
         case Tick():
             pass
     return changes
@@ -218,16 +93,17 @@ def _feed(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
                 alerts, _draft(rule, labels, rule.severity(cause.mode), cause.at, what, cause.hint), rule.hold
             )
         case FeedWord.PROBATION:
-            if current and current.state is AlertState.PENDING and current.settles_at:
-                return [AlertChange(ChangeKind.UPDATED, cause.at, replace(current, settles_at=None))]
-            return []
+            if current is None or (current.state is AlertState.PENDING and current.settles_at is None):
+                return []
+            settles = None if current.state is AlertState.PENDING else current.settles_at
+            return [AlertChange(ChangeKind.UPDATED, cause.at, replace(current, settles_at=settles, mending=True))]
         case FeedWord.LIVE:
             return _leave(current, cause.at, cause.reason)
         case FeedWord.OFF:
             over = [a for a in alerts if a.state is not AlertState.RESOLVED and a.rule == "feed.symbol"]
             over += [current] if current else []
             # The report follows within the hour and says how the day ended; a message now would only be noise.
-            return [_resolved(alert, cause.at, cause.reason or "the session ended", tell=False) for alert in over]
+            return [resolved(alert, cause.at, cause.reason or "the session ended", tell=False) for alert in over]
 
 
 def _symbol(alerts: Sequence[Alert], cause: SymbolStale) -> list[AlertChange]:
@@ -279,7 +155,30 @@ def _bot(alerts: Sequence[Alert], cause: BotMoved) -> list[AlertChange]:
             return _enter(alerts, draft, rule.hold)
         case "reads":
             return _leave(current, cause.at, cause.reason)
-    return [] if current is None else [_resolved(current, cause.at, cause.reason, tell=False)]
+    return [] if current is None else [resolved(current, cause.at, cause.reason, tell=False)]
+
+
+def _gateway(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
+    """Where nothing of OpenAlgo answers that is what is wrong, and the feed follows from it."""
+    rule = RULES["gateway.down"]
+    if cause.unreachable:
+        what = f"{cause.reason} ({cause.evidence})" if cause.evidence else cause.reason
+        return _enter(alerts, _draft(rule, (), rule.severity(cause.mode), cause.at, what, cause.hint), rule.hold)
+    current = _current(alerts, fingerprint(rule, ()))
+    if cause.to_mode is FeedWord.OFF and current is not None:
+        return [resolved(current, cause.at, cause.reason or "the session ended", tell=False)]
+    return _leave(current, cause.at, cause.reason)
+
+
+def _moved(
+    alerts: Sequence[Alert], rule: AlertRule, label: tuple[str, str], cause: ChannelMoved | UplinkMoved
+) -> list[AlertChange]:
+    """What is either there or not there."""
+    if cause.over:
+        return _leave(_current(alerts, fingerprint(rule, (label,))), cause.at, cause.reason)
+    # Without a network a gateway elsewhere gives no price either; one on this host does.
+    severity = Severity.CRITICAL if label == ("reach", "remote") else Severity.WARNING
+    return _enter(alerts, _draft(rule, (label,), severity, cause.at, cause.reason, cause.hint), rule.hold)
 
 
 def _rows(
@@ -297,11 +196,11 @@ def _settle(alerts: Sequence[Alert], now: datetime) -> list[AlertChange]:
         if alert.state is AlertState.RESOLVED or not alert.settled(now):
             continue
         if alert.state is AlertState.PENDING:
-            changes.append(_tell(ChangeKind.OPENED, now, replace(alert, state=AlertState.OPEN, settles_at=None)))
+            changes.append(spoken(ChangeKind.OPENED, now, replace(alert, state=AlertState.OPEN, settles_at=None)))
         else:
             # One word stays in reserve: if it comes back after "stable" was told, that must be told too.
             tell = alert.told + 2 <= FLAP_BUDGET or (alert.said != "" and RULES[alert.said].rank > 1)
-            changes.append(_resolved(alert, now, f"stable for {STABLE.seconds // 60} min", tell=tell))
+            changes.append(resolved(alert, now, f"stable for {STABLE.seconds // 60} min", tell=tell))
     return changes
 
 
@@ -322,10 +221,10 @@ def _enter(alerts: Sequence[Alert], draft: Alert, hold: timedelta) -> list[Alert
             new = replace(new, said=last.said, told=last.told)
         if relapse:
             flap = replace(new, state=AlertState.OPEN, flapping=True)
-            return [_tell(ChangeKind.FLAPPING, now, flap, _worse(rule, new.said))]
+            return [spoken(ChangeKind.FLAPPING, now, flap, worse(rule, new.said))]
         if hold:
             return [AlertChange(ChangeKind.PENDING, now, replace(new, settles_at=now + hold))]
-        return [_tell(ChangeKind.OPENED, now, replace(new, state=AlertState.OPEN))]
+        return [spoken(ChangeKind.OPENED, now, replace(new, state=AlertState.OPEN))]
 
     before = RULES[current.rule]
     alert = replace(
@@ -338,17 +237,21 @@ def _enter(alerts: Sequence[Alert], draft: Alert, hold: timedelta) -> list[Alert
         todo=draft.todo,
         entries=entries,
         flapping=current.flapping or relapse,
+        mending=False,
     )
     if current.state is AlertState.PENDING:
         opens = min(current.opened_at + hold, current.settles_at or now + hold)
         if opens <= now:
-            return [_tell(ChangeKind.OPENED, now, replace(alert, state=AlertState.OPEN, settles_at=None))]
+            return [spoken(ChangeKind.OPENED, now, replace(alert, state=AlertState.OPEN, settles_at=None))]
         return [AlertChange(ChangeKind.UPDATED, now, replace(alert, settles_at=opens))]
     alert = replace(alert, settles_at=None)
     if rule.rank > before.rank or draft.severity.rank > current.severity.rank:
-        return [_tell(ChangeKind.ESCALATED, now, alert, _worse(rule, alert.said) or rule.rank == before.rank)]
+        tell = worse(rule, alert.said) or rule.rank == before.rank
+        if tell:  # it was acknowledged as less than it is now
+            alert = replace(alert, acked=False)
+        return [spoken(ChangeKind.ESCALATED, now, alert, tell)]
     if rule.rank < before.rank and not gone:
-        return [_tell(ChangeKind.EASED, now, alert, not alert.flapping)]
+        return [spoken(ChangeKind.EASED, now, alert, not alert.flapping)]
     return [AlertChange(ChangeKind.UPDATED, now, alert)]
 
 
@@ -358,7 +261,7 @@ def _leave(current: Alert | None, now: datetime, reason: str) -> list[AlertChang
         return []
     if current.flapping:
         return [AlertChange(ChangeKind.UPDATED, now, replace(current, settles_at=now + STABLE))]
-    return [_resolved(current, now, reason, tell=current.state is AlertState.OPEN)]
+    return [resolved(current, now, reason, tell=current.state is AlertState.OPEN)]
 
 
 def _draft(
@@ -368,23 +271,6 @@ def _draft(
     return replace(alert, done=alert.words(rule.done), todo=hint or alert.words(rule.todo))
 
 
-def _tell(kind: ChangeKind, now: datetime, alert: Alert, tell: bool = True) -> AlertChange:
-    if tell:
-        alert = replace(alert, said=alert.rule, told=alert.told + 1)
-    return AlertChange(kind, now, alert, tell)
-
-
-def _resolved(alert: Alert, now: datetime, reason: str, *, tell: bool) -> AlertChange:
-    over = replace(alert, state=AlertState.RESOLVED, resolved_at=now, reason=reason, settles_at=None)
-    if tell:
-        over = replace(over, said="", told=over.told + 1)
-    return AlertChange(ChangeKind.RESOLVED, now, over, tell)
-
-
-def _worse(rule: AlertRule, said: str) -> bool:
-    return not said or rule.rank > RULES[said].rank
-
-
 def _current(alerts: Sequence[Alert], print_: str) -> Alert | None:
     return next((a for a in alerts if a.state is not AlertState.RESOLVED and a.fingerprint == print_), None)
 
@@ -392,9 +278,3 @@ def _current(alerts: Sequence[Alert], print_: str) -> Alert | None:
 def _last(alerts: Sequence[Alert], print_: str) -> Alert | None:
     over = [a for a in alerts if a.resolved_at is not None and a.fingerprint == print_]
     return max(over, key=lambda a: a.resolved_at or a.opened_at, default=None)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} does not belong into an alert")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from runbook.alert.lifecycle import FLAP_BUDGET, STABLE, Alert, AlertChange, ChangeKind, Notice
+from runbook.alert.lifecycle import FLAP_BUDGET, STABLE
 from runbook.alert.rules import RULES, Severity
+from runbook.alert.state import Alert, AlertChange, ChangeKind, Notice
 from runbook.ports import Message
+from runbook.spans import span
 
 COLUMNS = 60  # what a phone shows without wrapping
 _MARK = {Severity.INFO: "[INFO]", Severity.WARNING: "[WARN]", Severity.CRITICAL: "[CRIT]"}
@@ -22,6 +25,8 @@ def message_for(change: AlertChange, zone: ZoneInfo, dashboard_url: str = "", po
     lines = list(_over(alert, zone) if change.kind is ChangeKind.RESOLVED else _open(change, alert))
     if RULES[alert.rule].positions:
         lines.append(f"open positions: {'unknown' if positions is None else positions or 'none'}")
+    if alert.number is not None and change.kind is not ChangeKind.RESOLVED:
+        lines.append(f"ack {alert.number}")
     lines.append(dashboard_url)
     return Message(_title(change, alert, zone), _body(tuple(lines)))
 
@@ -37,15 +42,25 @@ def _title(change: AlertChange, alert: Alert, zone: ZoneInfo) -> str:
     if change.kind is ChangeKind.RESOLVED:
         return f"[OK] {alert.words(RULES[alert.peak].back)} at {_clock(change.at, change.at, zone)}{tail}"
     flap = ", flapping" if alert.flapping else ""
+    if change.why:
+        flap += f", for {span(max(0.0, (change.at - alert.opened_at).total_seconds()))} now,"
     return f"{_MARK[alert.severity]} {alert.title}{flap} since {_clock(alert.opened_at, change.at, zone)}{tail}"
 
 
 def _open(change: AlertChange, alert: Alert) -> tuple[str, ...]:
+    if change.why:
+        return (change.why, f"seen: {alert.what}", *_steps(alert.todo))
     if change.kind is not ChangeKind.FLAPPING:
         return (f"seen: {alert.what}", f"done: {alert.done}", f"do: {alert.todo}")
     end = "in the report" if alert.told >= FLAP_BUDGET - 1 else "told"
     quiet = f"no message per change; its end ({STABLE.seconds // 60} min stable) is {end}"
     return (f"seen: {alert.what}; again within 15 min", f"done: {alert.done}; {quiet}", f"do: {alert.todo}")
+
+
+def _steps(todo: str) -> tuple[str, ...]:
+    """What to do, one line to a numbered step."""
+    steps = [step.strip().rstrip(";") for step in re.split(r"(?=\b\d\. )", todo) if step.strip()]
+    return (f"do: {todo}",) if len(steps) < 2 else ("do:", *steps)
 
 
 def _over(alert: Alert, zone: ZoneInfo) -> tuple[str, ...]:

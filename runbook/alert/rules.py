@@ -25,7 +25,9 @@ class AlertRule:
 
     Rules of one `incident` share one alert; of two, the one of higher `rank` takes it over. `hold` is how long the cause must
     last before it is told. The severity is `live` when the bot trades live and `paper` otherwise; None: the cause brings its
-    own. `recovery` says what ends it. No rule reminds: the only reminder is the notice of a missing login.
+    own. `recovery` says what ends it. `remind` is how long after the last word it is said again while nobody has acknowledged
+    it, `reminders` how often (None: for as long as it lasts), `until_open` that the open ends them. `gather` is how long
+    a message waits for others of its kind, so that they arrive as one.
     """
 
     name: str
@@ -40,6 +42,10 @@ class AlertRule:
     paper: Severity | None = Severity.CRITICAL
     rank: int = 1
     positions: bool = False  # its messages name the open positions
+    remind: timedelta | None = None
+    reminders: int | None = None
+    until_open: bool = False
+    gather: timedelta = timedelta(0)
 
     def severity(self, mode: str, given: Severity | None = None) -> Severity:
         """The severity in `mode` (the configuration's word), or the cause's own where the rule leaves it open."""
@@ -72,6 +78,8 @@ _TABLE = (
         hold=timedelta(seconds=15),
         paper=Severity.WARNING,
         positions=True,
+        remind=timedelta(minutes=5),
+        reminders=3,
     ),
     AlertRule(
         "feed.blind",
@@ -83,6 +91,7 @@ _TABLE = (
         recovery="REST or the stream gives prices again",
         rank=2,
         positions=True,
+        remind=timedelta(minutes=2),
     ),
     AlertRule(
         "bot.deaf",  # no hold: the bot is judged deaf only after 90 s
@@ -120,6 +129,7 @@ _TABLE = (
         hold=timedelta(seconds=15),
         live=Severity.WARNING,
         paper=Severity.WARNING,
+        gather=timedelta(seconds=3),
     ),
     AlertRule(
         "broker.not_verified",
@@ -129,6 +139,41 @@ _TABLE = (
         done="checked again every minute",
         todo="log in to the broker on the OpenAlgo dashboard",
         recovery="the check passes",
+        remind=timedelta(minutes=2),
+        until_open=True,
+    ),
+    AlertRule(
+        "gateway.down",
+        incident="gateway",
+        title="OpenAlgo does not answer",
+        back="OpenAlgo answers again",
+        done="nothing is shown in place of a price; REST and the stream are tried on",
+        todo="see if the openalgo unit runs (sudo systemctl status openalgo), and the network between",
+        recovery="REST or the stream answers, or the session ends",
+        positions=True,
+        remind=timedelta(minutes=2),
+    ),
+    AlertRule(
+        "uplink.down",
+        incident="uplink",
+        title="this host reaches nobody outside",
+        back="this host is online again",
+        done="messages wait in the outbox, in order; what needs the network is judged when it is back",
+        todo="see to this host's network",
+        recovery="any channel sends again",
+        live=None,
+        paper=None,
+    ),
+    AlertRule(
+        "channel.dead",
+        incident="channel",
+        title="channel {channel} delivers nothing",
+        back="channel {channel} sends again",
+        done="its messages are tried on until they expire; this one goes over the other channels",
+        todo="`runbook notify test --channel {channel}`, then look at its URL in config.yaml",
+        recovery="the next message it delivers",
+        live=None,
+        paper=None,
     ),
     _job("job.failed", "{job} failed"),
     _job("job.missed", "{job} missed its time"),

@@ -193,15 +193,13 @@ class Daemon:
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
                 back_up=lambda day: upkeep.back_up(config, self.store, day),
-
-
                 held_back=self._held_back,
             )
         )  # fmt: skip
         self.engine = Engine(
             Parts(
                 clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
-                Voice(channels, calendar.zone, config.dashboard), self.desk, config.jobs, self._steps, config.hash,
+                Voice(channels, calendar.zone, config.dashboard, config.alert_policy), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
                 self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
                 asks=config.asks,

@@ -30,7 +30,7 @@ _BEHIND = (
 
 
 @contextmanager
-def _ledger(config: Config) -> Iterator[Store]:
+def ledger(config: Config) -> Iterator[Store]:
     store = app.open_store(config, busy_seconds=5)
     if not store.exists:
         raise StoreError(f"{config.database_path.name}: no ledger here yet", hint="`runbook init` makes it")
@@ -59,7 +59,7 @@ def plan(args: argparse.Namespace) -> int:
 def _calendar(config: Config) -> SessionCalendar:
     """The desk's calendar; a site that was never prepared is prepared by a child, so that this process stays light."""
     try:
-        with _ledger(config) as store:
+        with ledger(config) as store:
             almanac = app.almanac(config, store)
             if almanac.computed_from(config.settings.exchange) not in ({}, app.calendar_files(config)):
                 print(_BEHIND, file=sys.stderr)
@@ -74,13 +74,13 @@ def _calendar(config: Config) -> SessionCalendar:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CalendarError("the calendar could not be computed", hint=done.stderr.strip() or done.stdout.strip())
-    with _ledger(config) as store:
+    with ledger(config) as store:
         return app.almanac(config, store).calendar()
 
 
 def _pauses(config: Config) -> list[Pause]:
     """What a person holds back now."""
-    with _ledger(config) as store, store.read() as books:
+    with ledger(config) as store, store.read() as books:
         return books.pauses.held(SystemClock().now())
 
 
@@ -110,7 +110,7 @@ def status(args: argparse.Namespace) -> int:
 
     config = app.load_config(args.site)
     now = SystemClock().now()
-    with _ledger(config) as store:
+    with ledger(config) as store:
         calendar = app.almanac(config, store).calendar()
         facts = app.status_facts(config, store, calendar, now)
     if args.json:
@@ -126,7 +126,7 @@ def report(args: argparse.Namespace) -> int:
 
     config = app.load_config(args.site)
     now = SystemClock().now()
-    with _ledger(config) as store:
+    with ledger(config) as store:
         calendar = app.almanac(config, store).calendar()
         newest = calendar.session_at(now)
         today = calendar.day(calendar.today(now))
@@ -151,7 +151,7 @@ def history(args: argparse.Namespace) -> int:
     if not 1 <= args.last <= 1000:
         raise UsageError(f"--last {args.last}: accepted are 1 to 1000 sessions, for example --last 10")
     now = SystemClock().now()
-    with _ledger(config) as store:
+    with ledger(config) as store:
         calendar = app.almanac(config, store).calendar()
         with store.read() as books:
             days = [day for day in books.ledger.sessions(args.last + 3) if day <= calendar.today(now)][: args.last]

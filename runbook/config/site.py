@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from runbook.alert import AlertPolicy
 from runbook.ask import Standing
 from runbook.config import defaults
 from runbook.config.form import Channel, OpenAlgo, Settings, is_loopback
@@ -51,6 +52,11 @@ class Config:
     def database_path(self) -> Path:
         """The SQLite file, beside config.yaml unless the URL is absolute."""
         return (self.site / self.settings.database.removeprefix("sqlite:///")).resolve()
+
+    @property
+    def alert_policy(self) -> AlertPolicy:
+        """Who is told when; a gateway on this host can be reached without a network."""
+        return self.settings.alerts.policy(remote=not is_loopback(self.settings.openalgo.url))
 
     def merged(self) -> dict[str, Any]:
         """The file with every default filled in and secrets masked, for `config show` and the ledger."""
@@ -226,6 +232,13 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
             except ConfigError as exc:
                 yield from (where.fault(("jobs", i, "run"), f.found, f.accepted) for f in exc.faults)
     yield from _looks_again(data, where, names)
+    given = mapping(data.get("alerts")).get("escalate")
+    for i, level in enumerate(given if isinstance(given, list) else []):
+        for channel in _texts(level if isinstance(level, list) else [level]):
+            if channel not in channels:
+                accepted = nearest(channel, channels)
+                accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
+                yield where.fault(("alerts", "escalate", i), f"no channel {channel!r}", accepted)
     yield from _own_stream(data, where)
     yield from _own_bot(data, where)
     database = data.get("database")

@@ -152,8 +152,9 @@ class Asking:
         if last is not None and (no or last.verify_at is not None):
             return None
         begun = seen.since if last is None or last.at is None else max(seen.since, last.at)
-        patient = timedelta() if seen.by_check else PATIENCE
-        if now < begun + patient:
+        # A check that failed is news at once, also after an answer; what the feed shows has to last.
+        ripe = begun == seen.since if seen.by_check else now >= begun + PATIENCE
+        if not ripe:
             return None
         told = (
             f"{seen.says}; it was answered {last.answer} at {self._clock(last.at)}"

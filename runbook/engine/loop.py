@@ -16,6 +16,8 @@ from runbook.budget import Budget
 from runbook.engine import takeover
 from runbook.engine.alerting import Alerting
 from runbook.engine.asking import Asking
+from runbook.engine.channels import Channels
+from runbook.engine.minding import Minder
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
@@ -70,10 +72,12 @@ class Engine:
         self._lost: str | None = None
         self._renewing = False
         self._planner = Planner(parts)
-        self._alerting = Alerting(parts.voice, self._planner.session, parts.positions)
+        self._alerting = Alerting(parts.voice, self._planner.session, parts.positions, lambda: self._planner.calendar)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
         asking = Asking(self._planner, self._alerting, self._jobs, parts.asks)
-        self._keepers: tuple[Keeper, ...] = (asking, self._watch)  # the watch's reminder names what was asked
+        self._keepers: tuple[Keeper, ...] = (
+            asking, self._watch, Minder(self._alerting), Channels(self._alerting, parts),  # the watch's reminder names what was asked
+        )  # fmt: skip
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 
@@ -82,7 +86,7 @@ class Engine:
     def start(self, *, holder_is_dead: bool = False) -> None:
         """Take the lease, put right what an earlier process left, and begin to turn."""
         self.take_over(holder_is_dead=holder_is_dead)
-        self._p.teller.start()
+        self._p.teller.start(self._epoch)
         self._p.alarm.start()
         self._thread.start()
 
@@ -249,7 +253,7 @@ class Engine:
         self._p.store.epoch = self._epoch
         if attempt is None:
             raise JobFailed(f"{key} runs already or has ended", hint="--again runs it once more")
-        self._p.teller.start()
+        self._p.teller.start(self._epoch)
         self._begin(job, attempt)
         done: Run | None = None
         while done is None:
@@ -398,10 +402,11 @@ class Engine:
                 key.job, key.slot, done.outcome, str(done.verdict or Verdict.UNKNOWN), done.reason, done.hint or "", job.severity,
                 job.repeating, job.repeat_until_ok is not None or done.again_at is not None, deadline is not None and done.ended >= deadline,
             )  # fmt: skip
-            self._alerting.decide(books, [settled, *done.causes], done.ended, key.session, job.to)
+            asked = done.actor != SCHEDULER
+            self._alerting.decide(books, [settled, *done.causes], done.ended, key.session, job.to, asked=asked)
             if done.tell is not None:
                 notice = Notice(f"{key.job}@{key.session}/{key.slot}", *done.tell)
-                self._alerting.notice(books, notice, done.ended, key.session, job.to)
+                self._alerting.notice(books, notice, done.ended, key.session, job.to, asked=asked)
         self._running.pop(key, None)
         level = logging.INFO if done.verdict is Verdict.OK else logging.WARNING
         if job.repeating and done.verdict is Verdict.OK:

@@ -28,6 +28,14 @@ def judge(state: State, now: float, policy: Policy, bot: Rung | None = None) -> 
     return ladder(_behind(rungs) + ([bot] if bot else []))
 
 
+def nothing_answers(state: State) -> bool:
+    """Whether neither OpenAlgo's stream nor REST answers: the server is gone, or the way to it."""
+    rest = _rest_fault(state)
+    link = state.link
+    gone = link.state is not LinkState.UP and not link.away and link.fault is not None and not link.fault.asked
+    return gone and rest is not None and _unreachable(rest)
+
+
 def _behind(rungs: list[Rung]) -> list[Rung]:
     broken = next((n for n, rung in enumerate(rungs) if rung.health is Health.BROKEN), None)
     if broken is None or rungs[broken].hop not in (Hop.RUNBOOK, Hop.PROXY, Hop.ADAPTER):

@@ -37,6 +37,7 @@ class Herald:
         self._p = parts
         self._day = day
         self._hop: Hop | None = None  # the broken one that was told last
+        self._gone = False  # nothing of OpenAlgo answers, as it was told last
         self._published: tuple[Mode, Source | None, tuple[Instrument, ...]] | None = None
         self.reason = "the feed is being started"
         self.broker: str | None = None
@@ -61,26 +62,32 @@ class Herald:
         self._hop = broken.hop if broken else None
         hint = (broken.action if broken else "") or t.hint
         cause = None
+        self._gone = t.after is Mode.BLIND and judging.nothing_answers(state)
         if before is not after and not (t.before is Mode.OFF and t.after is Mode.ARMED):
-            names = ", ".join(i.symbol for i in state.watched if i.is_index) or state.watched[0].symbol
             where = f"first broken hop: {broken.hop} {broken.hop.called}" if broken else ""
-            cause = FeedMoved(before, after, at, t.reason, where, hint, self._p.mode, names)
+            cause = FeedMoved(before, after, at, t.reason, where, hint, self._p.mode, _names(state), self._gone)
         change = FeedChange(at, t.before, t.after, t.reason, hint or None, dict(t.evidence) | _hops(verdict))
         self._p.post(FeedNews(self._day, change, cause))
 
     def name_the_hop(self, state: State) -> None:
-        """What was learned since the change of mode: the first broken hop is another one than was told."""
+        """What was learned since the change of mode: the first broken hop is another one, or OpenAlgo answers again."""
         if state.mode not in _ILL:
             return
         verdict = judging.judge(state, self._p.clock.monotonic(), self._p.policy)
         broken = verdict.first_broken
-        if broken is None or broken.hop is self._hop:
+        gone = state.mode is Mode.BLIND and judging.nothing_answers(state)
+        if broken is None or (broken.hop is self._hop and gone is self._gone):
             return
         self._hop = broken.hop
         log.warning("first broken hop: %s %s: %s", broken.hop, broken.hop.called, broken.evidence)
         reason = f"first broken hop: {broken.hop} {broken.hop.called}: {broken.evidence}"
         mode, now = state.mode, self._p.clock.now()
-        self._p.post(FeedNews(self._day, FeedChange(now, mode, mode, reason, broken.action, _hops(verdict)), None))
+        cause = None
+        if gone is not self._gone:
+            word = _WORDS[mode]
+            cause = FeedMoved(word, word, now, reason, "", broken.action, self._p.mode, _names(state), gone)
+        self._gone = gone
+        self._p.post(FeedNews(self._day, FeedChange(now, mode, mode, reason, broken.action, _hops(verdict)), cause))
 
     def symbol(self, state: State, turned: act.SymbolTurned) -> None:
         at = self._wall(turned.at)
@@ -109,6 +116,11 @@ def totals(state: State) -> dict[str, Any]:
         "longest_gap": round(state.longest_gap, 1),
         "ticks": {i.symbol: clock.ticks for i, clock in state.ticks.items()},
     }
+
+
+def _names(state: State) -> str:
+    """What the feed is called in messages."""
+    return ", ".join(i.symbol for i in state.watched if i.is_index) or state.watched[0].symbol
 
 
 def _hops(verdict: Verdict) -> dict[str, Any]:

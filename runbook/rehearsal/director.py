@@ -159,7 +159,12 @@ class Director:
     def _idle(self, now: datetime) -> bool:
         """Nothing is due at `now` or in flight: no step runs, no message waits, no connection is being made."""
         with self.daemon.store.read() as books:
-            waiting = [row for name in self._channels for row in books.alerts.waiting(name) if not row.final]
+            waiting = [
+                row
+                for name in self._channels
+                for row in books.alerts.waiting(name)
+                if not row.final and not (row.held and row.due_at > now)
+            ]
             if waiting or books.ledger.due(now) or books.ledger.running():
                 return False
         # Asked after the ledger: a row that was claimed since then was not due, and one that is claimed counts as running.

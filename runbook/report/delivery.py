@@ -20,13 +20,17 @@ def alert_parts(alerts: Sequence[Alert], messages: Sequence[Row], zone: ZoneInfo
         AlertPart(
             number=alert.number,
             severity=str(alert.severity),
-            title=plain(_title(alert)),
+            title=plain(alert_title(alert)),
             what=plain(alert.what),
             opened=alert.opened_at,
             resolved=alert.resolved_at,
             reason=plain(alert.reason),
             state=str(alert.state),
             messages=_told([row for row in messages if row.key == alert.key], channels, zone),
+            acked=alert.acked_at,
+            acked_by=plain(alert.acked_by),
+            note=plain(alert.note),
+            muted=plain(alert.muted),
         )
         for alert in sorted(alerts, key=lambda a: (a.opened_at, a.number or 0, a.key))
     )
@@ -71,7 +75,7 @@ def _told(rows: Iterable[Row], channels: Sequence[str], zone: ZoneInfo) -> tuple
     return tuple(out)
 
 
-def _title(alert: Alert) -> str:
+def alert_title(alert: Alert) -> str:
     try:
         title = alert.title
     except KeyError:  # a rule of another version

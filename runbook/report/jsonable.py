@@ -24,6 +24,7 @@ def to_json(report: Report) -> dict[str, Any]:
     feed: {mode, shares: {promised, websocket, rest, blind, waiting, still, unwatched, missing}, gaps, longest_gap, fallbacks,
     outages: [{silent_from, doubted, fell, end, back, cause, hint, stretches}], ticks, counts, restarts, bar, until};
     reconciliation: as the step kept it; alerts: [{number, severity, title, what, opened, resolved, reason, state,
+    acked, acked_by, note, muted, until_acked, until_resolved,
     messages: [{kind, title, at, channels: [{channel, state, text}]}]}]; notices: messages that belong to no alert;
     delivery: [{channel, sent, unknown, failed, waiting, merged}]; asks, pauses: as in report.asked; readiness: [{component, seen, evidence}];
     next: {date, weekday, name, open, close, login, reason, remarks}.
@@ -73,6 +74,12 @@ def to_json(report: Report) -> dict[str, Any]:
                 "resolved": _iso(a.resolved, zone),
                 "reason": a.reason,
                 "state": a.state,
+                "acked": _iso(a.acked, zone),
+                "acked_by": a.acked_by or None,
+                "note": a.note or None,
+                "muted": a.muted or None,
+                "until_acked": a.until_acked,
+                "until_resolved": a.until_resolved,
                 "messages": [_told(t, zone) for t in a.messages],
             }
             for a in report.alerts

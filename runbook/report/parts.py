@@ -204,6 +204,19 @@ class AlertPart:
     reason: str
     state: str
     messages: tuple[Told, ...]
+    acked: datetime | None = None
+    acked_by: str = ""
+    note: str = ""
+    muted: str = ""  # why it was told to nobody, at the end or while it lasted
+
+    @property
+    def until_acked(self) -> float | None:
+        """Seconds from its beginning until somebody had seen it; None while nobody has."""
+        return None if self.acked is None else (self.acked - self.opened).total_seconds()
+
+    @property
+    def until_resolved(self) -> float | None:
+        return None if self.resolved is None else (self.resolved - self.opened).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,7 +225,17 @@ def alert_head(alert: AlertPart, report: Report) -> str:
     when = f"{start}-{clock(alert.resolved, report.zone, report.date)}" if alert.resolved else f"{start}-"
     number = f" #{alert.number}" if alert.number is not None else ""
     end = f"{alert.state}, {alert.reason}" if alert.reason else "STILL OPEN" if alert.state == "open" else alert.state
-    return f"{when} {alert.severity}{number} {alert.title}: {end}"
+    lasted = f" after {span(alert.until_resolved)}" if alert.until_resolved is not None else ""
+    return f"{when} {alert.severity}{number} {alert.title}: {end}{lasted if alert.acked else ''}{_seen_by(alert)}"
+
+
+def _seen_by(alert: AlertPart) -> str:
+    """`; acknowledged after 3m12s by cli:me: on it`, and why it was told to nobody."""
+    said = f"; {alert.muted}" if alert.muted else ""
+    if alert.until_acked is None:
+        return said
+    note = f": {alert.note}" if alert.note else ""
+    return f"; acknowledged after {span(alert.until_acked)} by {alert.acked_by}{note}{said}"
 
 
 def told_words(told: Told) -> str:

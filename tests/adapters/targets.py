@@ -28,7 +28,7 @@ CHAT = -1001234567890
 class Receiver:
     """An HTTP server that keeps what it is sent and answers `status`."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.got: list[dict] = []
         self.status = 200
         outer = self
@@ -43,7 +43,7 @@ class Receiver:
             def log_message(self, *args):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.port = self.server.server_port
 
 

@@ -156,9 +156,9 @@ def test_telegram_says_why_it_refuses_and_neither_token_nor_chat_is_in_a_reason_
     wrong = "987654321:AAHx-another_secret_another_secret_00"
     desk = notifier({"token": f"tgram://{wrong}/{CHAT}", "chat": f"tgram://{TOKEN}/4711004711"})
     delivery, reason = desk.send("token", TYPED, PLENTY)
-    assert (delivery, "Unauthorized" in reason, "error=401" in reason) == (Delivery.FAILED, True, True)
+    assert (delivery, "Unauthorized" in reason, "error=401" in reason) == (Delivery.MISCONFIGURED, True, True)
     delivery, other = desk.send("chat", TYPED, PLENTY)
-    assert (delivery, "chat not found" in other) == (Delivery.FAILED, True)
+    assert (delivery, "chat not found" in other) == (Delivery.MISCONFIGURED, True)
     desk.close()
     seen = reason + other + caplog.text + "".join(capfd.readouterr())
     for secret in (wrong, wrong.split(":")[1], TOKEN, str(CHAT), "4711004711"):

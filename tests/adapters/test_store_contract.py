@@ -577,7 +577,7 @@ def test_what_an_older_epoch_ran_is_not_settled_by_it(store):
 def test_a_message_is_sent_by_one_and_not_by_an_older_epoch(store):
     old, new = taken(store), taken(store, "two")
     (row,) = messages("k", channels=("phone",))
-    sending = claim(row, NOW)
+    sending = claim(row, NOW, new)
     with store.write() as books:
         books.alerts.enqueue([row], MONDAY)
         assert not books.alerts.claim(sending, old)

@@ -25,7 +25,7 @@ from runbook.run import Run, settle
 from runbook.session import INDIA
 from runbook.teller import Teller, Voice
 from runbook.trigger import Anchor, At, Every
-from tests.fakes import MONDAY, FakeNotifier, at, ledger_file, session
+from tests.fakes import MONDAY, FakeNotifier, at, calendar, ledger_file, session
 
 ONCE = JobSpec("verify", "jobs.a:b", At((Anchor.parse("open-60m"),)), 20.0, Anchor.parse("close-15m"))
 OFTEN = JobSpec("check", "jobs.a:b", Every(timedelta(minutes=1), Anchor.parse("open"), Anchor.parse("open+9m")), 5.0)
@@ -153,7 +153,7 @@ class Desk:
         self.clock = Stopped()
         self.notifier = FakeNotifier()
         self.teller = Teller(store, self.notifier, CHANNELS, self.clock)
-        self.alerting = Alerting(Voice(CHANNELS, INDIA), lambda _day: session(), lambda: None)
+        self.alerting = Alerting(Voice(CHANNELS, INDIA), lambda _day: session(), lambda: None, calendar)
         self.steps: tuple[tuple[str, Callable[[], None]], ...] = (
             ("08:10", self.start), ("08:15", self.claim), ("08:16", self.fails), ("08:16:05", self.tell),
             ("08:16:10", self.tell), ("08:20", self.ask), ("08:21", self.answer), ("08:22", self.succeeds),

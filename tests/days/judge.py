@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook.job import OnAbandoned
-from runbook.ports import Message
 from runbook.trigger import Anchor
 
 if TYPE_CHECKING:
@@ -77,7 +76,6 @@ class Judge:
         self._ended_at: dict[Key, float] = {}
         self._open: dict[Key, int] = {}
         self._rows: dict[RowKey, str] = {}
-        self._tried: set[RowKey] = set()  # handed to a channel at least once
         self._said: dict[str, int] = {}  # messages told of the newest alert of a fingerprint
         self._epoch = 0
         self._able_since: datetime | None = None
@@ -219,24 +217,22 @@ class Judge:
 
     def _alert(self, number: int, data: str, before: str | None) -> None:
         new, old = _alert(data), _alert(before) if before else None
-        told = new["told"] > (old["told"] if old else 0)
+        told = new["seq"] > (old["seq"] if old else 0)
         if old is not None:
-            self._must(new["told"] >= old["told"], f"alert {number} has forgotten what it told")
+            self._must(new["seq"] >= old["seq"], f"alert {number} has forgotten what it told")
         print_ = self._print(number)
         if old is None:  # one that comes back soon goes on counting where the one before it stopped
-            told = told and new["told"] != self._said.get(print_)
-        self._said[print_] = new["told"]
+            told = told and new["seq"] != self._said.get(print_)
+        self._said[print_] = new["seq"]
         if told:
             key = f"{print_}@{new['opened_at']}"
-            labels = dict(new["labels"])
-            spec = next((j for j in self._w.jobs if j.name == labels.get("job")), None)
             for channel in self._w.script.channels:
-                if spec is not None and spec.to is not None and channel not in spec.to:
+                if new["to"] is not None and channel not in new["to"]:
                     continue
                 there = self._db.execute(
-                    "SELECT count(*) FROM outbox WHERE key=? AND channel=? AND seq=?", (key, channel, new["told"])
+                    "SELECT count(*) FROM outbox WHERE key=? AND channel=? AND seq=?", (key, channel, new["seq"])
                 ).fetchone()[0]
-                self._must(there == 1, f"{key} was told ({new['told']}), and {channel} has {there} messages of it")
+                self._must(there == 1, f"{key} was told ({new['seq']}), and {channel} has {there} messages of it")
 
     def _print(self, number: int) -> str:
         found: str = self._db.execute("SELECT fingerprint FROM alert WHERE id=?", (number,)).fetchone()[0]
@@ -279,7 +275,8 @@ class Judge:
         renewed = self._db.execute("SELECT renewed_at FROM lease").fetchone()[0]
         self._must(abs(stamp - renewed) <= 5_000, f"the lease was renewed {(stamp - renewed) / 1000:g} s ago")
         for key, channel, due in self._db.execute(
-            "SELECT key, channel, due_at FROM outbox WHERE state='queued' AND due_at > ?", (stamp + 900_000,)
+            "SELECT key, channel, due_at FROM outbox WHERE state='queued' AND due_at > ? AND attempts > 0",
+            (stamp + 900_000,),
         ):
             raise self.broken(f"{key} on {channel} waits for {(due - stamp) / 1000:g} s")
         for day, job, slot, due in self._db.execute(
@@ -337,43 +334,40 @@ class Judge:
 
     # -- sends --------------------------------------------------------------------------------------------------------
 
-    def sending(self, channel: str) -> RowKey:
+    def sending(self, channel: str) -> list[RowKey]:
+        """What a message consists of that is being sent now; each of it may be sent."""
         rows = self._db.execute(
             "SELECT key, channel, kind, seq, repeat FROM outbox WHERE channel=? AND state='sending'", (channel,)
         ).fetchall()
-        self._must(len(rows) == 1, f"{channel} sends {len(rows)} at once")
-        key, _, kind, seq, repeat = rows[0]
-        row: RowKey = (key, channel, kind, seq)
-        self._must(bool(repeat) or row not in self._tried_maybe, f"{row} may have arrived, and is sent again unmarked")
-        before = self._db.execute(
-            "SELECT kind, seq, state FROM outbox WHERE channel=? AND key=? AND seq < ? AND state IN ('queued','sending')",
-            (channel, key, seq),
-        ).fetchall()
-        self._must(not before, f"{row} is sent before {before}")
-        return row
+        self._must(rows, f"{channel} sends what is not in the outbox")
+        for key, _, kind, seq, repeat in rows:
+            row: RowKey = (key, channel, kind, seq)
+            self._must(repeat or not self._w.arrived[row], f"{row} may have arrived, and is sent again unmarked")
+            before = self._db.execute(
+                "SELECT kind, seq FROM outbox WHERE channel=? AND key=? AND seq < ? AND state='queued'",
+                (channel, key, seq),
+            ).fetchall()
+            self._must(not before, f"{row} is sent before {before}")
+        return [(key, channel, kind, seq) for key, _, kind, seq, _ in rows]
 
-    @property
-    def _tried_maybe(self) -> set[RowKey]:
-        return {row for row, marks in self._w.arrived.items() if marks}
-
-    def arrives(self, row: RowKey, channel: str, message: Message, *, marked: bool) -> None:
-        key, _, kind, seq = row
-        self._must(marked or not self._w.arrived[row], f"{row} came twice, the second time unmarked")
-        if kind != "resolved":
-            return
-        delayed = self._db.execute(
-            "SELECT delayed FROM outbox WHERE key=? AND channel=? AND kind=? AND seq=?", row
-        ).fetchone()[0]
-        if message.title.removesuffix(" (may be a repeat)") == delayed:
-            return
-        alarm = self._db.execute(
-            "SELECT count(*) FROM outbox WHERE key=? AND channel=? AND seq < ? AND (state IN ('sent','unknown') OR repeat)",
-            (key, channel, seq),
-        ).fetchone()[0]
-        self._must(alarm, f"{row} says that it is over, and nobody was told that it began")
-
-    def sent(self, row: RowKey) -> None:
-        self._tried.add(row)
+    def arrives(self, rows: list[RowKey], *, marked: bool) -> None:
+        """A message has come, and with it all that it says."""
+        for row in rows:
+            key, channel, kind, seq = row
+            self._must(marked or not self._w.arrived[row], f"{row} came twice, the second time unmarked")
+            if kind != "resolved":
+                continue
+            title, delayed = self._db.execute(
+                "SELECT title, delayed FROM outbox WHERE key=? AND channel=? AND kind=? AND seq=?", row
+            ).fetchone()
+            if title == delayed:  # one line for both
+                continue
+            heard = self._db.execute(
+                "SELECT count(*) FROM outbox WHERE key=? AND channel=? AND seq < ? "
+                "AND (state IN ('sent', 'unknown', 'sending') OR repeat)",
+                (key, channel, seq),
+            ).fetchone()[0]
+            self._must(heard, f"{row} says that it is over, and nobody was told that it began")
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -388,7 +382,9 @@ class Judge:
             (stamp,),
         ).fetchall()
         self._must(not left, f"not ended: {left}")
-        after = self._db.execute("SELECT * FROM outbox WHERE state IN ('queued', 'sending')").fetchall()
+        after = self._db.execute(
+            "SELECT * FROM outbox WHERE state='sending' OR (state='queued' AND (attempts > 0 OR due_at <= ?))", (stamp,)
+        ).fetchall()  # what has its time still to come waits for the next session
         self._must(not after, f"still waiting to be told: {after}")
         for row, state in self._rows.items():
             key, channel, _, seq = row
@@ -396,7 +392,7 @@ class Judge:
                 word = [
                     s for r, s in self._rows.items() if r[:2] == (key, channel) and r[2] == "resolved" and r[3] > seq
                 ]
-                self._must(word and word[-1] in ("sent", "unknown", "dead"), f"{row} was merged into nothing")
+                self._must(word and word[-1] in ("sent", "unknown", "dead", "queued"), f"{row} was merged into nothing")
         self._explained()
         if w.script.quiet and w.script.part == "day":
             titles = sorted({title for (title,) in self._db.execute("SELECT title FROM outbox")})

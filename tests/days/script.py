@@ -311,6 +311,8 @@ def _feed(chance: random.Random, start: datetime, put: Put) -> None:
         when, word = chance.uniform(opens, closes - 1800), FeedWord.LIVE
         for _ in range(chance.choice([3, 3, 5, 9])):
             word = chance.choice(_WAYS[word])
+            if when < 1.0:  # it was over before the day began
+                break
             put(when, "", lambda world, word=word: world.feed(word))  # type: ignore[misc]
             when += chance.choice([3.0, 16.0, 40.0, 200.0])
         put(when, "", lambda world: world.feed(FeedWord.LIVE))

@@ -233,6 +233,7 @@ class World:
         except Killed as gone:
             self._buried(str(gone))
             return
+        teller._epoch = engine.epoch
         self.say(f"started, epoch {engine.epoch}")
         self.engine, self.teller = engine, teller
         self.watching, self.mode = False, FeedWord.OFF
@@ -465,7 +466,7 @@ class World:
 
     def send(self, channel: str, message: Message, timeout: float) -> tuple[Delivery, str]:
         """What the door does: takes its time, arrives or not. The world goes on meanwhile."""
-        row = self.judge.sending(channel)
+        rows = self.judge.sending(channel)
         self._sending.add(channel)
         self._met("a send begins")
         ill = self.ill.get(channel, "")
@@ -475,11 +476,11 @@ class World:
         came = ill in ("", "slow") or (ill == "unknown" and self.chance.random() < 0.5)
         self.say(f"{channel}: {message.title} {'arrives' if came else ill}")
         if came:
-            self.judge.arrives(row, channel, message, marked=marked)
-            self.arrived[row].append(marked)
+            self.judge.arrives(rows, marked=marked)
+            for row in rows:
+                self.arrived[row].append(marked)
         self._met("a send ended")
         self._sending.discard(channel)
-        self.judge.sent(row)
         match ill:
             case "unknown":
                 return Delivery.UNKNOWN, "no answer"

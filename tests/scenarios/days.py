@@ -210,7 +210,7 @@ DAYS: dict[str, ShortDay] = {
         "ready announced", "report delivered", minutes=4, config="",
         set_up=deaf_bot(*range(-30, 30, 5), *range(180, 240, 5)),
     ),
-    "wrong_key": day("login missed", "blindness announced", minutes=2, cues=[(-3900, "wrong_key", True)]),
+    "wrong_key": day("login missed", minutes=2, cues=[(-3900, "wrong_key", True)]),
     "revoked": day(
         "ready announced", "blindness announced", "recovery announced", "report delivered",
         cues=[(30, "session_revoked", True), (80, "login", True)],

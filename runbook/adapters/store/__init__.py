@@ -22,6 +22,7 @@ from runbook.adapters.store.fence import newest
 from runbook.adapters.store.ledger import Ledger
 from runbook.adapters.store.repeats import Repeats
 from runbook.adapters.store.schema import HEAD, metadata
+from runbook.adapters.store.silences import Silences
 from runbook.errors import LeaseLost, StoreError, StoreNewer
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ class Books:
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
         self.repeats = Repeats(connection)
-
         self.asks = Asks(connection)
         self.pauses = Pauses(connection)
+        self.silences = Silences(connection)
 
 
 class Store:

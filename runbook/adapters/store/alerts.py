@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -65,7 +65,10 @@ class Alerts:
             self._c.execute(update(alert).where(alert.c.id == number).values(values))
         self._c.execute(
             alert_event.insert().values(
-                alert_id=number, at=change.at, kind=change.kind, data={"what": subject.what, "reason": subject.reason}
+                alert_id=number,
+                at=change.at,
+                kind=change.kind,
+                data={"what": subject.what, "reason": change.why or subject.reason},
             )
         )
         return replace(change, subject=replace(subject, number=number))
@@ -90,15 +93,15 @@ class Alerts:
         return [_row(r) for r in self._c.execute(select(outbox).where(where).order_by(outbox.c.id))]
 
     def unsent(self) -> int:
-        """How many messages are not final yet, over all channels."""
-        where = outbox.c.state.in_((State.QUEUED, State.SENDING))
+        """How many messages are not final yet, over all channels; without those that are held until the next session."""
+        held = and_(outbox.c.attempts == 0, outbox.c.due_at > outbox.c.created_at)
+        where = and_(outbox.c.state.in_((State.QUEUED, State.SENDING)), ~held)
         return int(self._c.execute(select(func.count()).select_from(outbox).where(where)).scalar_one())
 
     def claim(self, row: Row, epoch: int | None) -> bool:
         """Write that `row` is being sent, `outbox.claim` made it so; False when another has it, or `epoch` is over."""
         untaken = and_(_is(row), outbox.c.state == State.QUEUED, outbox.c.attempts == row.attempts - 1)
-        values = _columns(row) | {"epoch": epoch or 0}
-        return self._c.execute(update(outbox).where(untaken, standing(epoch)).values(values)).rowcount == 1
+        return self._c.execute(update(outbox).where(untaken, standing(epoch)).values(_columns(row))).rowcount == 1
 
     def store(self, row: Row, epoch: int | None = None) -> bool:
         """Write a row's new state; False when there is none, or the writer's `epoch` is over."""
@@ -107,7 +110,30 @@ class Alerts:
     def attempts_since(self, channel: str, since: datetime) -> list[datetime]:
         """When `channel` was used after `since`, in order."""
         where = and_(outbox.c.channel == channel, outbox.c.changed_at >= since, outbox.c.attempts > 0)
-        return list(self._c.execute(select(outbox.c.changed_at).where(where).order_by(outbox.c.changed_at)).scalars())
+        used = select(outbox.c.changed_at).distinct().where(where).order_by(outbox.c.changed_at)
+        return list(self._c.execute(used).scalars())  # rows of one message were sent at one instant
+
+    def by_key(self, keys: Collection[str]) -> dict[str, list[Row]]:
+        """All messages of these keys."""
+        found: dict[str, list[Row]] = {}
+        for r in self._c.execute(select(outbox).where(outbox.c.key.in_(keys)).order_by(outbox.c.id)) if keys else ():
+            found.setdefault(r.key, []).append(_row(r))
+        return found
+
+    def tried(self, channel: str, since: datetime) -> list[Row]:
+        """What was tried on `channel` and changed after `since`."""
+        where = and_(outbox.c.channel == channel, outbox.c.changed_at >= since, outbox.c.attempts > 0)
+        return [_row(r) for r in self._c.execute(select(outbox).where(where).order_by(outbox.c.changed_at))]
+
+    def numbered(self, number: int) -> Alert | None:
+        """The alert that people know by this number."""
+        found = self._c.execute(select(alert).where(alert.c.id == number)).one_or_none()
+        return None if found is None else _alert(found)
+
+    def since(self, when: datetime) -> list[Alert]:
+        """The alerts that began after `when`, and all that are not resolved, in order."""
+        where = or_(alert.c.state != AlertState.RESOLVED, alert.c.opened_at >= when)
+        return [_alert(r) for r in self._c.execute(select(alert).where(where).order_by(alert.c.id))]
 
     def messages(self, session: date) -> list[Row]:
         """All messages of a session, in the order they were written."""
@@ -138,12 +164,12 @@ def _columns(row: Row) -> dict[str, Any]:
         "key": row.key, "channel": row.channel, "kind": row.kind, "seq": row.seq, "title": row.message.title,
         "body": row.message.body, "delayed": row.delayed, "state": row.state, "attempts": row.attempts,
         "repeat": row.repeat, "created_at": row.created_at, "due_at": row.due_at, "expires_at": row.expires_at,
-        "changed_at": row.changed_at, "reason": row.reason,
+        "changed_at": row.changed_at, "reason": row.reason, "epoch": row.epoch,
     }  # fmt: skip
 
 
 def _row(r: SqlRow[Any]) -> Row:
     return Row(
         r.key, r.channel, Kind(r.kind), r.seq, Message(r.title, r.body), r.created_at, r.expires_at, r.due_at,
-        State(r.state), r.attempts, r.repeat, r.changed_at, r.reason, r.delayed,
+        State(r.state), r.attempts, r.repeat, r.changed_at, r.reason, r.delayed, r.epoch,
     )  # fmt: skip

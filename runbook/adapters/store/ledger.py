@@ -17,8 +17,6 @@ from runbook.run import Attempt, Entry, Moved, Run, State, Try
 _same_row = [attempt.c[name] == occurrence.c[name] for name in ("session", "job", "slot")]
 _NAMES = tuple_(occurrence.c.session, occurrence.c.job, occurrence.c.slot)
 _AT_ONCE = 200  # rows named in one statement: three values each, far below what any database takes
-
-
 _WAITS = (State.PLANNED, State.WAITING_HUMAN)
 
 
