@@ -135,6 +135,7 @@ def text_of(row: Row) -> Message:
 def earliest(history: Sequence[datetime], now: datetime) -> datetime:
     """When a channel may be used again, given its earlier attempts in order: >= 1 s apart, <= 20 in any minute."""
     at = now
+    history = [used for used in history if used <= now]  # what lies ahead was written by a clock since put right
     if history:
         at = max(at, history[-1] + SPACING)
     if len(history) >= PER_WINDOW:
@@ -248,16 +249,23 @@ def pick(rows: Sequence[Row], now: datetime) -> Row | None:
     if any(r.state is State.SENDING for r in rows):
         return None  # one at a time: a second one could overtake it
     waiting = sorted((r for r in rows if r.state is State.QUEUED), key=lambda r: (r.created_at, r.key, r.seq))
-    if any(SLOW_DOWN in r.reason and r.changed_at and now < r.changed_at + SLOW_DOWN_WAIT for r in waiting):
+    if any(
+        SLOW_DOWN in r.reason and r.changed_at and r.changed_at <= now < r.changed_at + SLOW_DOWN_WAIT for r in waiting
+    ):
         return None  # it was said of the channel, not of the message
     first: dict[str, Row] = {}
     for row in waiting:
         first.setdefault(row.key, row)
-    due = next((row for row in first.values() if row.due_at <= now), None)
+    due = next((row for row in first.values() if row.due_at <= now or _set_back(row, now)), None)
     if due is None:
         return None
     older = (r for r in first.values() if r.attempts and not r.repeat and r.created_at < due.created_at)
     return next((r for r in older if r.changed_at and r.changed_at < due.due_at), due)
+
+
+def _set_back(row: Row, now: datetime) -> bool:
+    """Whether the clock was put back since the row's wait was decided: then it waits for nothing that is real."""
+    return max(row.created_at, row.changed_at or row.created_at) > now
 
 
 def revive(rows: Sequence[Row], now: datetime) -> list[Row]:

@@ -111,6 +111,7 @@ class Teller:
         self._stop = threading.Event()
         self._nudges = {name: threading.Event() for name in channels}
         self._busy: set[str] = set()
+        self._recovered: set[str] = set()
         self._owed: dict[str, list[Row]] = {}  # what became of a send, while the database could not be told
         self._threads = [
             threading.Thread(target=self._run, args=(name,), name=f"teller-{name}", daemon=True) for name in channels
@@ -142,19 +143,21 @@ class Teller:
 
     def _run(self, channel: str) -> None:
         nudge = self._nudges[channel]
-        recovered = False
         while not self._stop.is_set():
-            try:
-                if not recovered:
-                    self._recover(channel)
-                    recovered = True
-                wait = self._once(channel)
-            except StoreError as exc:
-                log.error("outbox of %s: %s", channel, exc)
-                wait = _LOOK
-            if wait > 0:
+            if (wait := self.step(channel)) > 0:
                 self._clock.wait(nudge, wait)
             nudge.clear()
+
+    def step(self, channel: str) -> float:
+        """Send at most one message; gives the seconds until there may be another. A channel's thread does nothing else."""
+        try:
+            if channel not in self._recovered:
+                self._recover(channel)
+                self._recovered.add(channel)
+            return self._once(channel)
+        except StoreError as exc:
+            log.error("outbox of %s: %s", channel, exc)
+            return _LOOK
 
     def _recover(self, channel: str) -> None:
         """What was being sent when the last process ended may have arrived."""

@@ -11,7 +11,9 @@ import pytest
 
 from runbook.alert import (
     FLAP_WINDOW,
+    LONGEST_WAIT,
     RULES,
+    STABLE,
     Alert,
     AlertChange,
     AlertState,
@@ -186,6 +188,20 @@ def test_blind_after_rest_escalates_the_same_alert_and_rest_after_blind_eases_it
     assert len(desk.alerts) == 1
     assert [c.alert.severity for c in desk.told if c.alert][:3] == ["warning", "critical", "warning"]
     assert len({(c.key, c.row_kind, c.seq) for c in desk.told}) == 4, "each message has an outbox identity of its own"
+
+
+def test_a_hold_down_that_a_fast_clock_began_is_over_when_the_clock_is_put_back():
+    desk = Desk()
+    desk.feed(7200, "fallback")
+    (held,) = desk.open
+    assert held.state is AlertState.PENDING
+    assert decide([held], Tick(), desk.at(7210)) == []
+    (change,) = decide([held], Tick(), desk.at(60))
+    assert (change.kind, change.tell) == (ChangeKind.OPENED, True)
+
+
+def test_no_hold_down_is_longer_than_the_longest_wait_that_is_believed():
+    assert max(STABLE, *(rule.hold for rule in RULES.values())) <= LONGEST_WAIT
 
 
 def test_blind_within_the_hold_down_is_told_at_once():

@@ -153,6 +153,20 @@ def test_a_hundred_messages_keep_the_limits():
     assert all(history[i + 20] - history[i] >= timedelta(seconds=60) for i in range(80))
 
 
+def test_a_clock_that_is_put_back_holds_no_message_up():
+    """It was two hours fast; what it decided by then lies two hours ahead."""
+    fast = timedelta(hours=2)
+    history = [after(-90), T0 + fast]
+    assert earliest(history, T0) == T0
+    assert earliest([after(0), T0 + fast], after(0.4)) == after(1)  # the pause that is really due is kept
+    put = alarm(created_at=T0 + fast, due_at=T0 + fast)
+    assert pick([put], T0) == put
+    tried = attempt(alarm(), Delivery.FAILED, T0 + fast)
+    assert pick([tried], T0) == tried
+    waits = attempt(alarm(), Delivery.FAILED, T0)
+    assert pick([waits], after(1)) is None
+
+
 def test_an_alarm_over_before_it_was_told_becomes_one_line():
     rows = [attempt(alarm(), Delivery.FAILED, T0), recovery()]
     rows = settled(rows, merge(rows, after(120)))

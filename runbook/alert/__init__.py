@@ -34,10 +34,11 @@ from runbook.alert.lifecycle import FLAP_WINDOW, STABLE, decide
 from runbook.alert.message import delayed_line, message_for
 from runbook.alert.rules import RULES, AlertRule, Severity
 from runbook.alert.silence import Pattern, Silence
-from runbook.alert.state import Alert, AlertChange, AlertState, ChangeKind, Entry, Notice, fingerprint
+from runbook.alert.state import LONGEST_WAIT, Alert, AlertChange, AlertState, ChangeKind, Entry, Notice, fingerprint
 
 __all__ = [
     "FLAP_WINDOW",
+    "LONGEST_WAIT",
     "RULES",
     "STABLE",
     "Alert",

@@ -206,7 +206,7 @@ def _settle(alerts: Sequence[Alert], now: datetime) -> list[AlertChange]:
     """Open the pending alerts whose hold-down is over; close the flapping ones that have become stable."""
     changes = []
     for alert in alerts:
-        if alert.state is AlertState.RESOLVED or alert.settles_at is None or now < alert.settles_at:
+        if alert.state is AlertState.RESOLVED or not alert.settled(now):
             continue
         if alert.state is AlertState.PENDING:
             changes.append(spoken(ChangeKind.OPENED, now, replace(alert, state=AlertState.OPEN, settles_at=None)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -30,6 +30,11 @@ class Entry:
 
     rule: str
     at: datetime
+
+
+LONGEST_WAIT = timedelta(
+    minutes=5
+)  # of `settles_at`: no hold-down is longer, nor the time in which a flap must be stable
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,10 @@ class Alert:
     def drill(self) -> bool:
         """Nothing of it is real: it is told and acknowledged as any other, and nothing may be done about it."""
         return DRILL in self.labels
+
+    def settled(self, now: datetime) -> bool:
+        """Whether its wait is over; one that ends later than any wait can was begun by a clock that since was put back."""
+        return self.settles_at is not None and not now < self.settles_at <= now + LONGEST_WAIT
 
     def words(self, text: str) -> str:
         """`text` of the rule table with this alert's labels filled in."""

@@ -95,6 +95,13 @@ class Engine:
 
         `handed_over`: the one before was stopped a moment ago in this process, and what it started lives on.
         """
+        self.take_over(holder_is_dead=holder_is_dead, handed_over=handed_over)
+        self._p.teller.start()
+        self._p.alarm.start()
+        self._thread.start()
+
+    def take_over(self, *, holder_is_dead: bool = False, handed_over: bool = False) -> None:
+        """All of a start but the threads: whoever calls this has the engine turn by calling `turn`."""
         now = self._p.clock.now()
         with self._p.store.write() as books:
             held = books.desk.lease()
@@ -102,6 +109,7 @@ class Engine:
             if held is not None and not handed_over:
                 self._down = (min(held.renewed, now), now)
             first = not books.ledger.sessions(1)
+            books.ledger.set_back(now)  # by a clock that ran ahead before we came
             if not handed_over:
                 takeover.tidy(books, self._jobs, self._planner, self._alerting, self._epoch, now)
             told = self._planner.plan(books, now, first=first)
@@ -116,9 +124,6 @@ class Engine:
         self._p.store.epoch = self._epoch
         self._planner.planned(now)
         self._renewed = now
-        self._p.teller.start()
-        self._p.alarm.start()
-        self._thread.start()
 
     def stop(self) -> None:
         """End within seconds whatever the steps do: their threads hold nothing, their rows say what happened."""
@@ -175,29 +180,33 @@ class Engine:
     def _loop(self) -> None:
         while not self._stopping.is_set():
             self.turned = host_monotonic()
-            self._wake.clear()
-            try:
-                self._turn()
-            except LeaseLost as exc:
-                self._lost, self.fenced = str(exc), True
-                log.critical("%s; this one ends", exc)
-            except StoreError as exc:
-                log.error("%s; tried again with the next pulse%s", exc, f" ({exc.hint})" if exc.hint else "")
-            except Exception as exc:
-                # A fault of our own: better a restart that says so than an engine that limps through the day.
-                log.exception("the engine failed")
-                self._lost = f"the engine failed: {type(exc).__name__}: {exc}"
+            self.turn()
             if self._lost:
                 break
             self._p.clock.wait(self._wake, 0.2 if self._running else 5.0)
         self.finished.set()
+
+    def turn(self) -> None:
+        """Do all that is due now; what fails is in the log, and in `lost` where the engine must not go on."""
+        self._wake.clear()
+        try:
+            self._turn()
+        except LeaseLost as exc:
+            self._lost, self.fenced = str(exc), True
+            log.critical("%s; this one ends", exc)
+        except StoreError as exc:
+            log.error("%s; tried again with the next pulse%s", exc, f" ({exc.hint})" if exc.hint else "")
+        except Exception as exc:
+            # A fault of our own: better a restart that says so than an engine that limps through the day.
+            log.exception("the engine failed")
+            self._lost = f"the engine failed: {type(exc).__name__}: {exc}"
 
     def _turn(self) -> None:
         now = self._p.clock.now()
         self._start_due(now)  # first: what else there is to do can wait for it, and its claim asks for the lease itself
         if self._record():
             self._start_due(now)  # what stood behind it
-        for held in [h for h in self._running.values() if host_monotonic() - h.since > h.job.timeout + GRACE]:
+        for held in [h for h in self._running.values() if self._p.seconds() - h.since > h.job.timeout + GRACE]:
             self._overrun(held, now)
         self._give_up(now)
         if self._lost:
@@ -272,7 +281,7 @@ class Engine:
                 item = self._inbox.get(timeout=0.1)
             except queue.Empty:
                 held = self._running.get(key)
-                if held is not None and host_monotonic() - held.since > job.timeout + GRACE:
+                if held is not None and self._p.seconds() - held.since > job.timeout + GRACE:
                     done = run.overran(job, attempt, self._p.clock.now())
             else:
                 if isinstance(item, _Done):
@@ -287,7 +296,7 @@ class Engine:
         why = None if self._renewing else self._p.calendar_due(now)
         if why is not None:
             self._renewing = True
-            threading.Thread(target=self._renew_now, args=(now, why), name="calendar", daemon=True).start()
+            self._p.spawn(lambda: self._renew_now(now, why), "calendar")
 
     def _renew_now(self, now: datetime, why: Why) -> None:
         try:
@@ -346,6 +355,7 @@ class Engine:
                     case agenda.End(key, state, reason):
                         ended = True
                         books.ledger.end([key], state, reason)
+                        self._wake.set()  # what stood behind it may go on
                         job = self._jobs.get(key.job)
                         if job is not None and (state is State.MISSED or (job.retries and state in _FAILED)):
                             cause = JobSettled(
@@ -365,7 +375,7 @@ class Engine:
         key = attempt.occurrence.key
         session = self._planner.session(key.session)
         budget = Budget(job.timeout)
-        held = _Running(job, attempt, budget, host_monotonic())
+        held = _Running(job, attempt, budget, self._p.seconds())
         self._running[key] = held
         if session is None:
             self._inbox.put(
@@ -374,9 +384,7 @@ class Engine:
             self._wake.set()
             return
         context = Context(key, session, attempt.started, attempt.actor, budget, self._p.desk, job.settings)
-        threading.Thread(
-            target=self._work, args=(job, attempt, context, held.ended), name=f"{key.job}-{key.slot}", daemon=True
-        ).start()
+        self._p.spawn(lambda: self._work(job, attempt, context, held.ended), f"{key.job}-{key.slot}")
 
     def _work(self, job: JobSpec, attempt: Attempt, context: Context, ended: threading.Event) -> None:
         result: object
@@ -442,9 +450,13 @@ class Engine:
     # -- what time brings -------------------------------------------------------------------------------------------
 
     def _heartbeat(self, now: datetime) -> None:
-        if self._renewed is not None and now - self._renewed < RENEW:
+        set_back = self._renewed is not None and now < self._renewed  # the clock was
+        if self._renewed is not None and not set_back and now - self._renewed < RENEW:
             return
         with self._p.store.write() as books:
+            if set_back:
+                books.ledger.set_back(now)
+                self._wake.set()
             if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._said()):
                 raise LeaseLost("another process has taken the lease of this database")
         self._renewed = now

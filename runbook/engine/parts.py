@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runbook.alert import BotMoved, ConfigDoubt, FeedMoved, SymbolStale
 from runbook.almanac import Why
 from runbook.ask import Standing
-from runbook.clock import Clock
+from runbook.clock import Clock, host_monotonic
 from runbook.command import CommandSpec
 from runbook.day import FeedChange, Request
 from runbook.job import Desk, JobSpec, Step
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 SCHEDULER = "scheduler"  # the actor of what was not started by a person
 BROKER_JOB = "verify_broker"
+
+
+def in_thread(work: Callable[[], None], name: str) -> None:
+    """Have `work` done beside the engine's turn."""
+    threading.Thread(target=work, name=name, daemon=True).start()
 
 
 class Alarm(Protocol):
@@ -115,6 +121,8 @@ class Parts:
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
     asked: Callable[[Request], None] = lambda _request: None  # requests that are not the engine's own; must not block
     keepers: Sequence[Keeper] = ()  # what the turn minds after its own; made by whoever knows the doors
+    spawn: Callable[[Callable[[], None], str], None] = in_thread  # how what takes long is begun: (work, its name)
+    seconds: Callable[[], float] = host_monotonic  # of real work, which time-outs are counted in
     asks: Sequence[Standing] = ()
     commands: Commands | None = None
     allowed: Sequence[CommandSpec] = ()

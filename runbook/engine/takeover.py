@@ -38,7 +38,7 @@ def tidy(
             for o in agenda.occurrences(job, session) if session.close > now else ():
                 held = books.ledger.entry(o.key)
                 if held and held.state is State.SUCCEEDED and now <= held.occurrence.latest_start:
-                    books.ledger.reopen(o.key, now, "run again: what it started ended with its process")
+                    books.ledger.reopen(o.key, max(now, o.planned), "run again: what it started ended with its process")
 
 
 def again(books: Books, jobs: Mapping[str, JobSpec], occurrence: Occurrence, now: datetime) -> bool:
@@ -49,7 +49,7 @@ def again(books: Books, jobs: Mapping[str, JobSpec], occurrence: Occurrence, now
     if job.on_abandoned is OnAbandoned.ASK:
         books.ledger.hold(occurrence.key, "the process that ran it ended; a person is asked")
         return True
-    books.ledger.reopen(occurrence.key, now, AGAIN)
+    books.ledger.reopen(occurrence.key, max(now, occurrence.planned), AGAIN)  # a clock may have been fast
     return True
 
 

@@ -44,7 +44,7 @@ class Watch:
     def due(self, store: Store, now: datetime) -> bool:
         """Do what is due; True when anything was, and so perhaps told."""
         with store.read() as books:
-            settles = [a for a in books.alerts.unresolved() if a.settles_at is not None and a.settles_at <= now]
+            settles = [a for a in books.alerts.unresolved() if a.settled(now)]
             login = self._login(books, now)
             late = self._past_deadline(books, now)
         if not settles and not login and not late:

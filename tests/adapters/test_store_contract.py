@@ -433,6 +433,24 @@ def test_what_is_to_be_tried_again_is_planned_again_with_what_was_found(store):
     assert claimed(store, now=at("08:17")).n == 2
 
 
+def test_a_next_try_set_by_a_clock_that_was_fast_is_due_when_the_clock_is_put_back(store):
+    planned(store)
+    attempt = claimed(store, now=at("10:15"))
+    with store.write() as books:
+        books.ledger.settle(replace(settle(ONCE, attempt, at("10:16"), ValueError("x")), again_at=at("10:17")))
+        books.ledger.set_back(at("10:16:30"))
+        assert books.ledger.due(at("10:16:30")) == []  # by the same clock it waits
+        books.ledger.set_back(at("08:00"))
+        assert books.ledger.due(at("08:14")) == []  # not before it was planned either
+        books.ledger.set_back(at("08:20"))
+        assert [entry.key for entry in books.ledger.due(at("08:20"))] == [KEY]
+    second = claimed(store, now=at("08:20"))
+    with store.write() as books:
+        books.ledger.settle(replace(settle(ONCE, second, at("08:21"), ValueError("x")), again_at=at("08:22")))
+        books.ledger.set_back(at("08:21:10"))
+        assert books.ledger.due(at("08:21:30")) == []  # and from then on by the right one
+
+
 def test_a_person_may_take_an_ended_row_again_and_each_attempt_is_kept(store):
     planned(store)
     with store.write() as books:

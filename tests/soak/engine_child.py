@@ -20,6 +20,7 @@ from runbook.clock import SystemClock
 from runbook.logs import setup
 from runbook.redact import Redactor
 from runbook.session import INDIA, Day, DayStatus, Session, SessionCalendar
+from tests.soak import deaths
 
 HOURS = timedelta(hours=6)
 
@@ -39,6 +40,11 @@ def calendar(opens: datetime) -> list[SessionCalendar]:
 
 
 def main(folder: Path, opens: datetime) -> None:
+    deaths.arm()
+    serve(folder, opens)
+
+
+def serve(folder: Path, opens: datetime) -> None:
     config = app.load_config(folder)
     setup(logging.INFO, Redactor(config.secrets.values()))
     stop = threading.Event()

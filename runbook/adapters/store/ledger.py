@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, and_, case, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.fence import standing
@@ -14,6 +14,7 @@ from runbook.adapters.store.schema import attempt, occurrence
 from runbook.job import Key, Occurrence, Verdict
 from runbook.run import Attempt, Entry, Moved, Run, State, Try
 
+_same_row = [attempt.c[name] == occurrence.c[name] for name in ("session", "job", "slot")]
 _NAMES = tuple_(occurrence.c.session, occurrence.c.job, occurrence.c.slot)
 _AT_ONCE = 200  # rows named in one statement: three values each, far below what any database takes
 _WAITS = (State.PLANNED, State.WAITING_HUMAN)
@@ -83,6 +84,15 @@ class Ledger:
         rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.due_at, occurrence.c.job)).all()
         # Attempts only of what was tried already: their last outcome says what the row comes to when its time is over.
         return [_entry(r, self._tries(_of(_key(r))).get(_key(r), ()) if r.verdict else ()) for r in rows]
+
+    def set_back(self, now: datetime) -> None:
+        """The clock was put back to `now`: a next try that was set by the later time is due at once, not hours ahead."""
+        last = select(attempt.c.ended_at).where(*_same_row).order_by(attempt.c.n.desc()).limit(1).scalar_subquery()
+        where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at > now, last > now)
+        soonest = case(
+            (occurrence.c.planned_at > now, occurrence.c.planned_at), else_=literal(now, occurrence.c.due_at.type)
+        )
+        self._c.execute(update(occurrence).where(where).values(due_at=soonest))
 
     def overdue(self, now: datetime) -> list[Entry]:
         """Rows past their deadline that have not ended."""
