@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -146,8 +148,11 @@ def plainly(state: State, generation: int, tick: Tick, heard: float, now: float)
     )
 
 
+EXAMPLES = 100  # of what hypothesis makes up; more of them in the soak
+
+
 @given(st.sampled_from(PRELUDES), steps)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_the_clocks_after_a_batch_are_those_of_the_rules_for_one_tick(prelude: list[Step], played: list[Step]) -> None:
     feed = Feed(whole=True)
     for kind, after, what in [*prelude, *played]:
@@ -174,7 +179,7 @@ def test_the_preludes_lead_into_every_mode() -> None:
 
 
 @given(st.sampled_from(PRELUDES), steps)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_a_batch_leaves_the_feed_exactly_as_its_ticks_one_by_one(prelude: list[Step], played: list[Step]) -> None:
     whole, single = Feed(whole=True), Feed(whole=False)
     for one in [*prelude, *played]:
@@ -182,6 +187,18 @@ def test_a_batch_leaves_the_feed_exactly_as_its_ticks_one_by_one(prelude: list[S
         single.play(*one)
         assert whole.state == single.state
         assert whole.wanted == single.wanted
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "claim",
+    [
+        test_the_clocks_after_a_batch_are_those_of_the_rules_for_one_tick,
+        test_a_batch_leaves_the_feed_exactly_as_its_ticks_one_by_one,
+    ],
+)
+def test_batches_of_many_more_kinds_change_nothing(claim: Callable[[], None]) -> None:
+    settings(max_examples=1500, deadline=None)(claim)()
 
 
 def moving(world: World, number: int) -> ev.Ticks:

@@ -14,6 +14,8 @@ from runbook.run import State
 from runbook.simulator import Simulator
 from tests.scenarios.serving import Serving, Site, wait_until
 
+pytestmark = pytest.mark.soak  # a daemon in real time, which is mostly waiting
+
 _ASK = """\
 jobs:
   - name: plan_streams

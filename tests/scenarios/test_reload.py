@@ -18,6 +18,8 @@ from tests.manager import Manager
 from tests.outside import CHECK, Server
 from tests.scenarios.serving import Serving, Site, wait_until
 
+pytestmark = pytest.mark.soak  # a daemon in real time, which is mostly waiting
+
 MOVED = 'jobs: [{name: report_day, at: ["close+45m"]}]\n'
 
 
