@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -151,9 +150,7 @@ def plainly(state: State, generation: int, tick: Tick, heard: float, now: float)
 EXAMPLES = 100  # of what hypothesis makes up; more of them in the soak
 
 
-@given(st.sampled_from(PRELUDES), steps)
-@settings(max_examples=EXAMPLES, deadline=None)
-def test_the_clocks_after_a_batch_are_those_of_the_rules_for_one_tick(prelude: list[Step], played: list[Step]) -> None:
+def clocks_agree(prelude: list[Step], played: list[Step]) -> None:
     feed = Feed(whole=True)
     for kind, after, what in [*prelude, *played]:
         if isinstance(what, list):
@@ -178,9 +175,7 @@ def test_the_preludes_lead_into_every_mode() -> None:
     assert reached == [Mode.ARMED, Mode.LIVE, Mode.SUSPECT, Mode.FALLBACK, Mode.BLIND, Mode.PROBATION]
 
 
-@given(st.sampled_from(PRELUDES), steps)
-@settings(max_examples=EXAMPLES, deadline=None)
-def test_a_batch_leaves_the_feed_exactly_as_its_ticks_one_by_one(prelude: list[Step], played: list[Step]) -> None:
+def feeds_agree(prelude: list[Step], played: list[Step]) -> None:
     whole, single = Feed(whole=True), Feed(whole=False)
     for one in [*prelude, *played]:
         whole.play(*one)
@@ -189,17 +184,24 @@ def test_a_batch_leaves_the_feed_exactly_as_its_ticks_one_by_one(prelude: list[S
         assert whole.wanted == single.wanted
 
 
+@given(st.sampled_from(PRELUDES), steps)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_the_clocks_after_a_batch_are_those_of_the_rules_for_one_tick(prelude: list[Step], played: list[Step]) -> None:
+    clocks_agree(prelude, played)
+
+
+@given(st.sampled_from(PRELUDES), steps)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_a_batch_leaves_the_feed_exactly_as_its_ticks_one_by_one(prelude: list[Step], played: list[Step]) -> None:
+    feeds_agree(prelude, played)
+
+
 @pytest.mark.soak
-@pytest.mark.parametrize(
-    "claim",
-    [
-        test_the_clocks_after_a_batch_are_those_of_the_rules_for_one_tick,
-        test_a_batch_leaves_the_feed_exactly_as_its_ticks_one_by_one,
-    ],
-)
-def test_batches_of_many_more_kinds_change_nothing(claim: Any) -> None:
-    more = settings(max_examples=1500, deadline=None)(claim.hypothesis.inner_test)
-    given(st.sampled_from(PRELUDES), steps)(more)()
+@given(st.sampled_from(PRELUDES), steps)
+@settings(max_examples=1500, deadline=None)
+def test_batches_of_many_more_kinds_change_nothing(prelude: list[Step], played: list[Step]) -> None:
+    clocks_agree(prelude, played)
+    feeds_agree(prelude, played)
 
 
 def moving(world: World, number: int) -> ev.Ticks:
