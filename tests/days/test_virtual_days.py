@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from runbook.clock import host_monotonic
+from tests.days.month import foretold, play_month
 from tests.days.script import Script
 from tests.days.world import World, dump
 
@@ -84,3 +85,26 @@ def test_a_seed_is_the_same_day_again(seed: int):
         said.append(done.stdout.splitlines())
     assert said[0] == said[1]
     assert len(said[0]) > 100
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("days", "every"), [(30, "5m"), (5, "1m")])
+def test_a_month_leaves_memory_threads_and_files_as_they_were_and_a_database_as_large_as_foretold(
+    days: int, every: str, reporter: pytest.TerminalReporter | None
+):
+    with TemporaryDirectory(dir=FAST) as folder:
+        world, counted = play_month(Path(folder), days, every)
+    early, last = counted[days // 3], counted[-1]
+    each = (last.size - early.size) / (last.sessions - early.sessions)
+    promised = foretold(world).bytes
+    line = (
+        f"{days} virtual days, a check each {every}: {early.memory} -> {last.memory} bytes held, "
+        f"{last.threads} threads, {last.descriptors} files, {each:.0f} bytes a session, foretold {promised}"
+    )
+    if reporter is not None:
+        reporter.write_line(line)
+    assert {one.threads for one in counted} == {early.threads}
+    assert max(one.descriptors for one in counted[1:]) <= early.descriptors + 1
+    assert last.memory <= early.memory * 1.5 + 50_000, [one.memory for one in counted]
+    assert abs(each / promised - 1) < 0.15, line
