@@ -1,6 +1,7 @@
 """The command line: parses, dispatches, and turns errors into one clear line and an exit code.
 
-Exit codes: 0 all well, 1 attention or failed, 2 usage or configuration, 3 no live daemon, 130 interrupted.
+Exit codes: 0 all well, 1 attention or failed, 2 usage or configuration, 3 no live daemon, 70 the daemon ended itself because
+something in it hangs (systemd starts it again), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -53,6 +54,16 @@ def _until(text: str) -> str:
     if re.fullmatch(r"2[4-9]:[0-5][0-9]|30:00", text):
         return text
     return _clock(text)
+
+
+def _length(text: str) -> timedelta:
+    from runbook.fault import Unfit
+    from runbook.trigger import parse_duration
+
+    try:
+        return parse_duration(text)
+    except Unfit as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
 
 
 def _words(text: str) -> str:
@@ -123,6 +134,24 @@ def parser() -> argparse.ArgumentParser:
     json_too(one)
     one = add("serve", "run:serve", "run the daemon until SIGTERM or Ctrl-C")
     one.add_argument("--log", type=Path, metavar="FILE", help="log to this file too")
+    one = add("watch", "guard:watch", "a second process: tell when the daemon is gone, and when it is back")
+    one.add_argument("--once", action="store_true", help="one look, for a timer; exit 0 there or not due, 3 absent")
+    one = add("reload", "run:reload", "have the live daemon read config.yaml again: whole or not at all")
+    one.add_argument("--now", action="store_true", help="also between ten minutes before the open and the close")
+    one = add(
+        "drill", "run:drill", "play a silence of the feed up to the acknowledged alert; the feed itself is not touched"
+    )
+    one.add_argument("what", choices=("feed",))
+    one.add_argument(
+        "--within", type=_length, default="5m", metavar="TIME", help="until it is acknowledged (default 5m)"
+    )
+    one.add_argument("--yes", action="store_true", help="although the bot trades live")
+    one = add("service", "service:print_", "units for systemd, from this site: they watch and confine the daemon")
+    one.add_argument("what", choices=("print",))
+    one.add_argument("--user", action="store_true", help="for `systemctl --user`")
+    one.add_argument("--watch", action="store_true", help="the units of `runbook watch`: a service and its timer")
+    one.add_argument("--polkit", action="store_true", help="the rule by which it may restart what it may restart")
+    one.add_argument("--into", type=Path, metavar="DIR", help="write the files there, the daemon's among them")
     one = add("run", "run:run", "run one job now: by the live daemon, or here without one")
     one.add_argument("job")
     one.add_argument("--session", type=_day, metavar="D", help="default: the session now, or the newest")
@@ -131,6 +160,23 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--again", action="store_true", help="also when it has succeeded already")
     _alerts(add, json_too)
     _people(add, json_too)
+    top_remedy = add(
+        "remedy", "remedy:show", "what may be done about an alert, whether now and why not; one run by hand"
+    )
+    actions = top_remedy.add_subparsers(dest="action", metavar="ACTION", required=True)
+    text = "each remedy with its command and its gates as they stand now"
+    one = actions.add_parser("list", help=text, description=text)
+    one.set_defaults(handler="remedy:show")
+    json_too(one)
+    text = "one run by hand through the live daemon, within the same limits"
+    one = actions.add_parser("run", help=text, description=text)
+    one.set_defaults(handler="remedy:run")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument(
+        "--dry-run", action="store_true", help="print the words and every gate, start nothing; exit 0 allowed, 1 not"
+    )
+    one.add_argument("--reason", default="", help="why, for the ledger")
+    json_too(one)
     one = add("notify", "run:notify", "send a numbered test message on each channel; or set a Telegram bot up")
     one.add_argument("what", choices=("test", "setup"), help="setup: print the chat and the user a bot hears from")
     one.add_argument("service", nargs="?", choices=("telegram",), help="with setup")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from runbook.ask import Ask
     from runbook.outbox import Row
     from runbook.pause import Pause
+    from runbook.remedy import Action
     from runbook.run import Entry
     from runbook.session import Day
 
@@ -96,3 +97,4 @@ class DayFacts:
     rolled: tuple[Tally, ...] = ()
     asks: tuple[Ask, ...] = ()
     pauses: tuple[Pause, ...] = ()
+    actions: tuple[Action, ...] = ()

@@ -4,6 +4,9 @@ RunbookError
 ├── ConfigError            the site is wrong: all faults at once (exit 2)
 │   ├── FileFaults         a file of the site cannot be read as YAML
 │   └── CalendarFaults     the files in calendar/ say something that cannot be
+├── DrillRefused           a drill cannot begin now
+├── ReloadRefused          a changed configuration cannot be put in force while the daemon runs
+├── EngineGone             a reload left no engine running: the process must end
 ├── UsageError             the command line is wrong (exit 2)
 ├── CalendarError          the calendar data or its library failed
 ├── StoreError
@@ -36,15 +39,18 @@ RunbookError
 │   ├── PhoneShared        another program polls the same bot
 │   ├── PhoneFlooded       429: how long to keep still
 │   └── PhoneRejected      Telegram refused this one request
+├── Stopped                a step was ended from outside; the row that says so is written by whoever did it
 └── JobFailed / Skip       raised by steps (also importable from `runbook`)
+    └── TimedOut           what the step ran was ended at the end of its time
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from runbook.fault import Document, Fault
 
@@ -85,6 +91,18 @@ class FileFaults(ConfigError):
 
 class CalendarFaults(ConfigError):
     """The calendar files say something that cannot be."""
+
+
+class DrillRefused(RunbookError):
+    """A drill cannot begin now."""
+
+
+class ReloadRefused(RunbookError):
+    """The changed configuration was not put in force."""
+
+
+class EngineGone(RunbookError):
+    """No engine runs any more."""
 
 
 class UsageError(RunbookError):
@@ -283,7 +301,27 @@ class PhoneRejected(PhoneError):
 
 
 class JobFailed(RunbookError):
-    """A step could not do its work."""
+    """A step could not do its work.
+
+    `facts` (plain JSON) are kept with its row.
+    """
+
+    facts: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(
+        self, message: str | None = None, *, hint: str | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        if facts is not None:
+            self.facts = facts
+
+
+class TimedOut(JobFailed):
+    """A step was ended because its time was over."""
+
+
+class Stopped(RunbookError):
+    """A step was ended because runbook stops, or had given it up."""
 
 
 class Skip(RunbookError):

@@ -113,6 +113,7 @@ class JobSpec:
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a token
     retries: Retries | None = None
     asks: AskSpec | None = None
+    command: str | None = None  # an entry of `commands:`, for what is no function of the site
 
     @property
     def repeating(self) -> bool:

@@ -359,9 +359,12 @@ class Listener:
 
 def keyboard(books: Books, about: Sequence[str], question: Callable[[Books, int], Question | None]) -> Keyboard:
     """The buttons under a message about these keys: its open alerts, or its open ask; none for what is over."""
-    alerts = [(a.number, alert_mark(a)) for a in _open(books) if a.key in about and a.number is not None]
+    alerts = [a for a in _open(books) if a.key in about and a.number is not None]
     if alerts:
-        return phone.alert_buttons(alerts)
+        rows = phone.alert_buttons([(a.number or 0, alert_mark(a)) for a in alerts])
+        for taken in (a for a in alerts if a.acked):
+            rows = phone.over(rows, f"ack:{taken.number}", all_of_it=False)
+        return rows
     for key in about:
         name, _, number = key.partition("@")
         if name == "ask" and number.isdecimal() and (asked := question(books, int(number))) is not None:

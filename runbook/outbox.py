@@ -238,7 +238,7 @@ def text_of_all(rows: Sequence[Row]) -> Message:
     for row in rows:
         room = _REPORT if row.kind is Kind.NOTICE else _LINES
         lines += [f"* {row.message.title}", *(f"  {line}" for line in row.message.body.splitlines()[:room])]
-    return Message(title, "\n".join(lines))
+    return Message(title, "\n".join(lines), tuple(row.key for row in rows))
 
 
 def pick(rows: Sequence[Row], now: datetime) -> Row | None:

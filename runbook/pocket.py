@@ -80,7 +80,8 @@ def plan_lines(rows: Iterable[PlanRow], zone: ZoneInfo) -> list[str]:
             until = (
                 f"-{_time(run.last.astimezone(zone).date(), row.date)}{clock(run.last, zone)}" if run.count > 1 else ""
             )
-            out.append(f"  {clock(run.first, zone)}{until} {run.job}")
+            held = f": {cut(plain(run.paused), _LINE)}" if run.paused else ""
+            out.append(f"  {clock(run.first, zone)}{until} {run.job}{held}")
     return out
 
 

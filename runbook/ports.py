@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 from runbook.budget import Budget
 from runbook.feed.events import StreamEvent
 from runbook.market import Instrument, Quote
 from runbook.phone import Batch, Keyboard
+
+if TYPE_CHECKING:
+    from runbook.command import Ended
 
 
 class GatewayMode(StrEnum):
@@ -213,6 +218,18 @@ class Message:
     about: tuple[str, ...] = field(default=(), compare=False)
 
 
+class Switch(Protocol):
+    """A dead-man's switch outside, which raises its alarm when it hears nothing; checks are known by name."""
+
+    def ping(self, check: str, signal: str, body: str, run: UUID | None = None) -> str:
+        """Say `signal` ("" success, start, fail); gives "" when it was taken, else why not, without a secret."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is under way; from another thread than that which pings."""
+        ...
+
+
 class Notifier(Protocol):
     """Sends one message to one channel, and says what became of it; never raises for a channel's failure."""
 
@@ -221,6 +238,24 @@ class Notifier(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Commands(Protocol):
+    """Runs one command in a process group of its own, never through a shell; any thread may."""
+
+    def run(
+        self, argv: Sequence[str], timeout: float, stop: threading.Event | None = None, env: Sequence[str] = ()
+    ) -> Ended:
+        """Blocks at most `timeout` real seconds and some for its end; `stop` ends it early. Never raises for what it does."""
+        ...
+
+    def close(self) -> None:
+        """End whatever runs, with all it started."""
+        ...
+
+    def kill(self) -> None:
+        """The same without a moment's grace, for a process that is about to end itself."""
+        ...
 
 
 class Telephone(Protocol):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from runbook.alert import Cause
-from runbook.errors import JobFailed, RunbookError, Skip
+from runbook.errors import JobFailed, RunbookError, Skip, TimedOut
 from runbook.job import Found, JobSpec, Key, Occurrence, Verdict
 
 
@@ -127,8 +127,11 @@ def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: object, unti
         case Skip():
             outcome, reason, hint = State.SKIPPED, _words(result), result.hint
         case RunbookError():
-            outcome, reason, hint, error_class = State.FAILED, _words(result), result.hint, type(result).__name__
+            outcome = State.TIMED_OUT if isinstance(result, TimedOut) else State.FAILED
+            reason, hint, error_class = _words(result), result.hint, type(result).__name__
             verdict = Verdict.UNKNOWN
+            if isinstance(result, JobFailed) and not _unfit(Found(Verdict.UNKNOWN, reason, result.facts)):
+                facts = result.facts
         case BaseException():
             text = _words(result).strip().splitlines()
             outcome, error_class, verdict = State.FAILED, type(result).__name__, Verdict.UNKNOWN
@@ -149,7 +152,7 @@ def settle(job: JobSpec, attempt: Attempt, ended: datetime, result: object, unti
     again = None
     if verdict is not Verdict.OK and outcome is not State.SKIPPED:
         hopeless = isinstance(result, RunbookError) and result.permanent
-        again = _again(job, attempt, ended, until, failed=outcome is State.FAILED and not hopeless)
+        again = _again(job, attempt, ended, until, failed=outcome in (State.FAILED, State.TIMED_OUT) and not hopeless)
     tell = result.tell if isinstance(result, Found) else None
     causes = result.causes if isinstance(result, Found) else ()
     return Run(

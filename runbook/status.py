@@ -13,6 +13,7 @@ from runbook.alert.lifecycle import BROKER_JOB
 from runbook.ask import Ask
 from runbook.day import DayFacts, Lease
 from runbook.pause import ALL, Pause
+from runbook.remedy import as_json, words
 from runbook.report.ahead import next_after
 from runbook.report.asked import ask_json, ask_words, pause_json, pause_words
 from runbook.report.delivery import alert_parts
@@ -23,6 +24,7 @@ from runbook.session import DayStatus, PhaseName, Session, SessionCalendar
 from runbook.spans import ago, ahead, span, took
 
 GREEN, ATTENTION, NO_DAEMON = 0, 1, 3
+_UNHEARD = timedelta(minutes=5)  # the grace of a dead-man's switch: by then it alarms
 _HORIZON = 7  # days: a calendar that ends sooner wants a hand
 _START_UP = timedelta(minutes=1)  # after the open, until the feed must have said something
 _BAD = ("bad", "failed", "timed out", "abandoned", "missed")
@@ -154,6 +156,10 @@ def _other_reasons(facts: StatusFacts) -> Iterator[str]:
             continue  # the feed speaks for itself
         elif step.state in _BAD or (step.ran and step.state in ("attention", "unknown")):
             yield f"{step.job}: {cut(step.reason, 80) or step.state}"
+    for name, held in _pings(facts).items() if facts.alive else ():
+        since = _instant(held.get("since")) if isinstance(held, Mapping) else None
+        if since is not None and facts.now - since > _UNHEARD:
+            yield f"the outside has not heard {plain(name)} for {_since(facts, since)}: {plain(held.get('fault'))}"
     if facts.unsent:
         yield f"{plural(facts.unsent, 'message')} not delivered yet"
 
@@ -178,6 +184,7 @@ def render_status(facts: StatusFacts, *, colour: bool = False) -> str:
         *_daemon(facts),
         *_prices(facts),
         *_bot(facts),
+        *_remedies(facts),
         *_people(facts),
         "",
     ]
@@ -251,11 +258,34 @@ def _daemon(facts: StatusFacts) -> list[str]:
     up = f"up {_since(facts, lease.since)}" if facts.alive else f"up since {short_day(lease.since.date())}, GONE"
     heard = ago((facts.now - lease.renewed).total_seconds())
     config = f", config {plain(lease.data['config'])}" if lease.data.get("config") else ""
-    channels = _channels(lease.data.get("channels"))
+    channels = _channels(lease.data.get("channels")) + _outside(facts)
     said = (
         f"daemon pid {lease.pid} on {plain(lease.host)} {up}, heartbeat {heard}, epoch {lease.epoch}{config}{channels}"
     )
     return wrap(said, WIDTH, "", "  ")
+
+
+def _outside(facts: StatusFacts) -> str:
+    """When the dead-man's switch heard us last, where there is one."""
+    held = _pings(facts).get("ping")
+    if not isinstance(held, Mapping):
+        return ""
+    heard = _instant(held.get("heard"))
+    said = f", ping {ago((facts.now - heard).total_seconds())}" if heard else ", ping never heard"
+    return said + (f" ({plain(held['fault'])})" if held.get("fault") else "")
+
+
+def _pings(facts: StatusFacts) -> Mapping[str, Any]:
+    found = facts.lease.data.get("watch") if facts.lease is not None else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _instant(text: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
 
 
 def _channels(given: object) -> str:
@@ -291,6 +321,15 @@ def _bot(facts: StatusFacts) -> list[str]:
         return []
     words = {"ok": "", "broken": "", "unknown": "unknown: ", "not_due": ""}
     return wrap(words.get(str(said.get("health")), "") + plain(said.get("reason") or "no data"), WIDTH, "bot    ")
+
+
+def _remedies(facts: StatusFacts) -> list[str]:
+    """What runs against an alert now, waits or asks; and what ran today."""
+    said = facts.lease.data.get("remedies") if facts.lease is not None and facts.alive else None
+    now = [f"{plain(name)} {plain(held)}" for name, held in said.items()] if isinstance(said, Mapping) else []
+    zone = facts.calendar.zone
+    ran = [f"{one.name} at {clock(one.started, zone)}: {words(one)}" for one in facts.day.actions] if facts.day else []
+    return [part for text in (*ran, *now) for part in wrap(text, WIDTH, "remedy ")]
 
 
 def _people(facts: StatusFacts) -> list[str]:
@@ -379,6 +418,7 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
     session: the date of the steps; steps: [{job, slot, repeating, planned, planned_last, rows, ran, ok, missed, skipped,
     failed, waiting, state, newest, started, took, reason, hint}]; alerts: [{number, rule, severity, title, state, since,
     acked, acked_by, acked_at, muted}];
+    actions: [{number, name, cause, argv, by, did, exit_code, verify, reason, output, started, ended}];
     asks, pauses: as in report.asked; unsent; next: {date, open, close, login, name, reason, remarks}; calendar: {known_until, days}; notes.
     """
     zone, session = facts.calendar.zone, facts.session
@@ -455,6 +495,10 @@ def status_json(facts: StatusFacts) -> dict[str, Any]:
                 "muted": p.muted or None,
             }
             for p in parts
+        ],
+        "actions": [
+            as_json(one) | {"started": iso(one.started), "ended": iso(one.ended)}
+            for one in (facts.day.actions if facts.day else ())
         ],
         "asks": [ask_json(ask, zone) for ask in facts.asks],
         "pauses": [pause_json(pause, zone) for pause in facts.pauses],

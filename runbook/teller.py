@@ -107,7 +107,6 @@ class Teller:
         self._notifier = notifier
         self._clock = clock
         self._sent = sent
-        self._epoch = 0
         self.tries = 0  # how often anything was sent, or failed to be
         self._stop = threading.Event()
         self._nudges = {name: threading.Event() for name in channels}
@@ -118,9 +117,7 @@ class Teller:
             threading.Thread(target=self._run, args=(name,), name=f"teller-{name}", daemon=True) for name in channels
         ]
 
-    def start(self, epoch: int = 0) -> None:
-        """Begin to send; rows that are claimed from now on carry the `epoch` of whoever holds the database."""
-        self._epoch = epoch
+    def start(self) -> None:
         for thread in self._threads:
             thread.start()
 
@@ -196,8 +193,9 @@ class Teller:
             if picked is None:
                 queued = [r.due_at for r in waiting if r.state is State.QUEUED]
                 return min([_LOOK, *((due - now).total_seconds() for due in queued if due > now)])
-            rows = [outbox.claim(row, now, self._epoch) for row in outbox.together(picked, waiting, now)]
-            if not all(books.alerts.claim(row, self._store.epoch) for row in rows):
+            group = [outbox.claim(row, now, self._store.epoch or 0) for row in outbox.together(picked, waiting, now)]
+            rows = [row for row in group if books.alerts.claim(row, self._store.epoch)]
+            if not rows:
                 return _LOOK  # another process sends it
             self._busy.add(channel)
         message = outbox.text_of_all(rows)

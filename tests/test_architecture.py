@@ -20,7 +20,7 @@ DOORS = {
     "fcntl": ["adapters/lock.py"],
     "pandas": ["adapters/exchange_child.py"],
     "pandas_market_calendars": ["adapters/exchange_child.py"],
-    "requests": ["adapters/openalgo/", "adapters/paced.py", "adapters/telegram.py"],
+    "requests": ["adapters/openalgo/", "adapters/paced.py", "adapters/telegram.py", "adapters/heartbeat.py"],
     "urllib3": ["adapters/openalgo/", "adapters/paced.py", "adapters/telegram.py"],
     "ruamel": ["adapters/files/", "simulator/"],
     "sqlalchemy": ["adapters/store/"],

@@ -50,7 +50,8 @@ class Desk(AlertDesk):
         self.notifier = notifier
         self.teller = Teller(self.store, notifier, channels, self.clock)
         self.channels = Channels(self.alerting, _parts(self))
-        self.teller.start(3)
+        self.store.epoch = 3
+        self.teller.start()
 
     def turn(self) -> None:
         super().turn()

@@ -180,6 +180,12 @@ def test_a_job_that_is_not_enabled_is_not_there_and_need_not_exist(site):
     assert len(config.jobs) == len(defaults.JOBS) - 1
 
 
+def test_a_shipped_question_whose_job_is_switched_off_is_no_fault_of_the_file(site):
+    config = read(MINIMAL + jobs("{name: verify_broker, enabled: false}"), site)
+    assert config.job("verify_broker") is None
+    assert "broker_login" in [ask.name for ask in config.asks]
+
+
 def test_a_job_of_the_operator_carries_its_settings_to_the_step(site):
     text = MINIMAL + jobs(
         '{name: mine, run: "jobs.check_feed:check", at: [open+1m], with: {limit: 3}, needs: [start_feed]}'
@@ -648,3 +654,53 @@ def test_a_document_can_be_parsed_without_a_file(site):
 def test_the_process_environment_is_read_in_one_place(monkeypatch):
     monkeypatch.setenv("RUNBOOK_TEST_ENVIRONMENT", "yes")
     assert environment()["RUNBOOK_TEST_ENVIRONMENT"] == "yes"
+
+
+# -- who watches the watcher --------------------------------------------------------------------------------------------
+
+PING = "https://hc.example/3b6d2c1e-secret-of-the-check"
+WATCHED = "watch:\n  ping: ${PING}\n  milestones: {url_file: day}\n"
+
+
+def test_the_addresses_of_a_dead_mans_switch_are_secrets_like_a_channels(site):
+    (site / "day").touch(mode=0o600)
+    (site / "day").write_text(PING.replace("3b6d", "4c7e") + "\n", encoding="utf-8")
+    config = read(MINIMAL + WATCHED, site, ENV | {"PING": PING})
+    assert config.secrets.pings == {"ping": PING, "milestones": PING.replace("3b6d", "4c7e")}
+    assert config.merged()["watch"] == {"ping": "https://***", "milestones": "https://***"}
+    assert "secret-of-the-check" not in repr(config) + str(config.merged()) + str(config.settings)
+    assert PING in set(config.secrets.values())
+    assert PING.rsplit("/", 1)[1] in set(config.secrets.values())
+
+
+def test_a_ping_url_that_is_not_in_the_environment_is_a_missing_secret_and_no_fault(site):
+    config = read(MINIMAL + "watch: {ping: '${PING}'}\n", site)
+    assert [f.path for f in config.secrets.missing] == ["watch.ping"]
+    assert config.secrets.pings == {}
+    assert config.merged()["watch"]["ping"] == "not set"
+
+
+@pytest.mark.parametrize(
+    "url", ["hc.example/secret-of-the-check", "ftp://x/secret-of", "https://", "http://h:0/secret"]
+)
+def test_what_cannot_be_pinged_is_a_fault_that_does_not_quote_it(site, url):
+    found = faults(MINIMAL + "watch: {ping: '${PING}'}\n", site, ENV | {"PING": url})["watch.ping"]
+    assert "no ping URL" in found.found
+    assert "https://hc-ping.com/" in found.example
+    assert "secret" not in str(found)
+
+
+def test_a_ping_url_in_a_file_that_all_can_read_is_refused(site):
+    (site / "config.yaml").write_text(MINIMAL + f"watch: {{ping: '{PING}'}}\n", encoding="utf-8")
+    (site / "config.yaml").chmod(0o644)
+    with pytest.raises(ConfigError) as caught:
+        app.load_config(site, ENV)
+    assert [f.path for f in caught.value.faults] == ["watch.ping"]
+    assert "secret-of-the-check" not in str(caught.value)
+
+
+def test_the_watch_names_channels_that_exist(site):
+    found = fault("watch: {to: [phnoe]}\n", site, "watch.to")
+    assert "'phnoe'" in found.found
+    assert "phone" in found.accepted
+    assert read(MINIMAL + "watch: {to: [phone]}\n", site).settings.watch.to == ("phone",)

@@ -14,7 +14,7 @@ from runbook.budget import Budget
 from runbook.clock import RehearsalClock
 from runbook.day import DayFacts
 from runbook.desk import TheDesk, Tools
-from runbook.engine import FeedNews, FeedTotals
+from runbook.engine import CauseNews, FeedNews, FeedTotals
 from runbook.errors import BrokerSessionGone, GatewayUnreachable, JobFailed, RateLimited
 from runbook.feed.events import Connected, StreamEvent, Subscribed, TickReceived
 from runbook.feed.policy import Policy
@@ -91,7 +91,7 @@ class Desk:
     ) -> None:
         self.clock = RehearsalClock(at(clock))
         self.gateway = gateway or FakeGateway()
-        self.news: list[FeedNews | FeedTotals] = []
+        self.news: list[FeedNews | FeedTotals | CauseNews] = []
         self.probes: list[FakeStream] = []
         self.probed: tuple[StreamEvent, ...] = more.get("probed", (*UP, TICK))
         self.feed = FakeStream(*more.get("feed", UP))

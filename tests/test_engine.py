@@ -22,6 +22,7 @@ from runbook.ask import Standing
 from runbook.clock import RehearsalClock, host_monotonic
 from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
+from runbook.engine.parts import Keeper
 from runbook.errors import AlreadyRunning, CalendarError, JobFailed, Skip, StoreBusy
 from runbook.job import Context, Found, IfLate, JobSpec, Key, OnAbandoned, Retries, Step, Verdict
 from runbook.ports import Delivery
@@ -94,6 +95,9 @@ class World:
     busy_seconds: float = 10.0
     holder: str = "desk:1"
     channels: tuple[str, ...] = ("phone",)
+    more: Mapping[str, Any] = field(default_factory=dict)  # further parts of the engine, by name
+    steps_of: Callable[[str], Step] | None = None
+    keepers: tuple[Keeper, ...] = ()
     family: list[World] = field(default_factory=list)
     asks: tuple[Standing, ...] = ()
 
@@ -110,9 +114,10 @@ class World:
         self.engine = Engine(
             Parts(
                 self.clock, self.store, self.alarm, self.teller, Voice(self.channels, INDIA, "http://desk"), FakeDesk(),
-                self.jobs, {j.name: self.steps(j.name) for j in self.jobs}, "abc", self.holder, 812, "desk",
+                self.jobs, {j.name: (self.steps_of or self.steps)(j.name) for j in self.jobs}, "abc", self.holder, 812, "desk",
                 self._calendar, self._state, lambda: self.positions(), "local_paper", self._ran,
-                asks=self.asks,
+                asks=self.asks, keepers=self.keepers,
+                **self.more,
             )
         )  # fmt: skip
 
@@ -365,7 +370,26 @@ def test_three_threads_left_behind_are_called_out(make, caplog):
         w.go("09:15")
     assert set(w.states().values()) == {State.TIMED_OUT}
     assert "3 steps hang" in caplog.text
+    until(w.engine.finished.is_set, "the engine goes on")
+    assert all(f"hung{n} open of 2026-11-23" in (w.engine.lost or "") for n in range(3))
+    assert not w.engine.fenced
+    assert w.told()[-1] == "[CRIT] runbook ends: steps hang"
     released.set()
+
+
+def test_threads_that_came_back_in_the_meantime_are_no_reason_to_end(make):
+    gates = [threading.Event() for _ in range(3)]
+    w = make(*(job(f"slow{n}", f"open+{n}m", timeout=0.05) for n in range(3)))
+    for n, gate in enumerate(gates):
+        w.steps.does[f"slow{n}"] = lambda _, gate=gate: gate.wait(30.0)
+    w.start()
+    for n in range(3):
+        w.go(f"09:{15 + n}")
+        assert w.states()[f"slow{n} open+{n}m"] is State.TIMED_OUT
+        gates[n].set()
+        until(lambda: not [t for t in threading.enumerate() if t.name.startswith("slow")], "the thread does not end")
+    w.turn()
+    assert w.engine.lost is None
 
 
 def test_stopping_takes_seconds_whatever_hangs_and_says_so_in_the_row(make):
@@ -786,6 +810,21 @@ def test_who_loses_the_lease_starts_nothing_more_and_ends(make):
     assert lease is not None
     assert (lease.holder, lease.expires > at("09:20")) == ("desk:2", True)
     released.set()
+
+
+def test_what_a_feed_says_to_an_engine_that_slept_through_a_take_over_is_neither_kept_nor_told(make):
+    """It was stopped, and goes on where it was: the news that it holds would be the first thing it writes."""
+    w = make(often("check")).start()
+    v = w.again("09:20", holder="desk:2").start()
+    before = len(v.notifier.sent)
+    w.engine.post(FeedTotals(MONDAY, at("09:20"), {"ticks": 7}))
+    assert w.engine.finished.wait(5.0)
+    assert w.engine.lost == "another process has taken the lease of this database"
+    w.engine.stop()
+    with v.store.read() as books:
+        assert books.feed.samples(MONDAY) == []
+    assert w.notifier.sent == []
+    assert len(v.notifier.sent) == before
 
 
 def test_the_lease_is_renewed_with_word_of_how_things_stand(make):

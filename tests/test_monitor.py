@@ -8,7 +8,7 @@ import pytest
 
 from runbook.alert import FeedMoved
 from runbook.clock import RehearsalClock
-from runbook.engine import FeedNews, FeedTotals
+from runbook.engine import CauseNews, FeedNews, FeedTotals
 from runbook.errors import BrokerSessionGone, GatewayUnreachable
 from runbook.feed import events as ev
 from runbook.feed.policy import Policy
@@ -46,14 +46,14 @@ class Wire(FakeStream):
 class Watch:
     """A real monitor over a stream and a gateway in memory; `heard` is what it handed on, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy | None = None) -> None:
         self.clock = RehearsalClock(at("09:20"), rate=RATE)
         self.wire, self.gateway = Wire(), FakeGateway()
         self.heard: list[FeedStatus | Price] = []
-        self.news: list[FeedNews | FeedTotals] = []
+        self.news: list[FeedNews | FeedTotals | CauseNews] = []
         self.listened = True
         parts = FeedParts(
-            self.clock, self.wire, self.gateway, scaled(Policy(detect="timers"), RATE), lambda _session: Keeper(), self.news.append,
+            self.clock, self.wire, self.gateway, scaled(policy or Policy(detect="timers"), RATE), lambda _session: Keeper(), self.news.append,
             "analyzer", publish=self.heard.extend, publish_status=self.heard.append,
             listened=lambda: self.listened,
         )  # fmt: skip

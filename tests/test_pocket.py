@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from runbook import pocket
+from runbook.job import JobSpec
+from runbook.pause import Pause
 from runbook.plan import plan_days
 from runbook.report import short
 from runbook.report.build import build
 from runbook.session import INDIA
 from runbook.status import reasons
+from runbook.trigger import Anchor, At
 from tests import report_days as days
 from tests.report_days import FRIDAY
 from tests.test_status import NOW, green, lease, on_rest
@@ -47,6 +50,14 @@ def test_the_plan_is_days_with_times_and_a_day_without_a_session_says_why():
     assert any(line.startswith("Fri 26 Dec NFO 09:15-") for line in said)
     assert any(line.startswith("Thu 25 Dec closed: ") for line in said)
     assert len(said) == 3
+
+
+def test_a_step_that_is_held_back_says_so_in_the_plan():
+    job = JobSpec("verify_broker", "jobs.verify_broker:verify", At((Anchor.parse("open-60m"),)), 20.0)
+    held = Pause("verify_broker", NOW - timedelta(days=2), None, "the broker moves house", "cli:asha")
+    said = pocket.plan_lines(plan_days(days.calendar(), (job,), FRIDAY, FRIDAY, (held,)), INDIA)
+    assert "verify_broker: " in said[1]
+    assert "the broker moves house" in said[1]
 
 
 def test_the_report_is_the_message_after_the_close_so_far():

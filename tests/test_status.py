@@ -65,6 +65,18 @@ def test_a_green_status_is_ok_and_exits_0():
     assert "daemon pid 812 on desk up 3d2h, heartbeat 4s ago, epoch 7, config a91c3f2, channels phone, email" in said
 
 
+def test_when_the_outside_heard_last_is_shown_and_five_minutes_of_silence_are_attention():
+    heard = {"ping": {"heard": (NOW - timedelta(seconds=31)).isoformat(), "fault": None, "since": None}}
+    said = " ".join(render_status(green(lease=lease(watch=heard))).split())
+    assert "channels phone, email, ping 31s ago" in said
+    for minutes, code in ((4, 0), (6, 1)):
+        lost = {"fault": "hc.example: no connection", "since": (NOW - timedelta(minutes=minutes)).isoformat()}
+        facts = green(lease=lease(watch={"ping": heard["ping"] | lost}))
+        assert exit_code(facts) == code
+        assert "hc.example: no connection" in " ".join(render_status(facts).split())
+    assert exit_code(green(lease=lease(watch={"ping": {"heard": None, "fault": None, "since": "soon"}}))) == 0
+
+
 def test_a_feed_on_rest_is_attention_with_its_alert_and_since_when():
     assert exit_code(on_rest()) == 1
     second = render_status(on_rest()).splitlines()[1]

@@ -105,10 +105,10 @@ def test_a_channel_that_hangs_delays_no_other_and_not_the_end(desk):
     teller = desk.start("one", "two", "three", "phone", notifier=notifier)
     desk.put("first", channels=("one", "two", "three", "phone"))
     desk.reaches("first", State.SENT)
+    desk.reaches("first", State.SENDING, "one")
     desk.pass_by(2)
     desk.put("second", channels=("one", "phone"))
     desk.reaches("second", State.SENT)
-    desk.reaches("first", State.SENDING, "one")
     assert desk.rows()["second", "one"].state is State.QUEUED
     began = host_monotonic()
     teller.stop()

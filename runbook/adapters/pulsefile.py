@@ -12,10 +12,13 @@ _MOST = 1024 * 1024
 
 
 class PulseFile:
-    """`<database>.pulse.json`. It lives as long as its daemon: what is left of a dead one only grows old."""
+    """`<database>.pulse.json`. It lives as long as its daemon: what is left of a dead one only grows old.
 
-    def __init__(self, database: Path) -> None:
-        self.path = database.with_name(database.name + ".pulse.json")
+    Under another `name` it is another process's memory between two looks.
+    """
+
+    def __init__(self, database: Path, name: str = "pulse") -> None:
+        self.path = database.with_name(f"{database.name}.{name}.json")
 
     def write(self, told: Mapping[str, Any]) -> None:
         """Put `told` in place of what was there. Not synced to the disk: after a power cut it is of no worth anyway."""

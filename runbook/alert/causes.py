@@ -40,6 +40,7 @@ class FeedMoved:
     mode: str = "local_paper"
     feed: str = ""
     unreachable: bool = False
+    drill: bool = False  # nothing of it is real
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,16 @@ class BotMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigDoubt:
+    """What config.yaml says could not be put in force; `over` when what is in force is what it says."""
+
+    at: datetime
+    reason: str
+    hint: str = ""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelMoved:
     """A channel delivers nothing any more; `over` when it has sent something again."""
 
@@ -172,6 +183,7 @@ Cause = (
     | ModeLeak
     | CalendarDoubt
     | BotMoved
+    | ConfigDoubt
     | ChannelMoved
     | UplinkMoved
     | Tick

@@ -42,6 +42,7 @@ def inhibitor(alert: Alert, alerts: Sequence[Alert], now: datetime) -> Alert | N
         for a in alerts
         if _incident(a) in above
         and _covers(a, alert)
+        and not a.drill  # nothing real follows from it
         and a.severity.rank >= alert.severity.rank
         and not a.muted.startswith("silenced")
         and (_there(a) or (bool(alert.muted) and a.resolved_at is not None and now < a.resolved_at + SETTLE))

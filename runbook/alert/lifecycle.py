@@ -11,6 +11,7 @@ from runbook.alert.causes import (
     CalendarDoubt,
     Cause,
     ChannelMoved,
+    ConfigDoubt,
     FeedMoved,
     FeedWord,
     JobSettled,
@@ -24,6 +25,7 @@ from runbook.alert.causes import (
 )
 from runbook.alert.rules import RULES, AlertRule, Severity
 from runbook.alert.state import (
+    DRILL,
     Alert,
     AlertChange,
     AlertState,
@@ -73,6 +75,8 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
             changes += _calendar(held, cause, now)
         case BotMoved():
             changes += _bot(held, cause)
+        case ConfigDoubt():
+            changes += _config(held, cause)
         case ChannelMoved(channel):
             changes += _moved(held, RULES["channel.dead"], ("channel", channel), cause)
         case UplinkMoved(reach):
@@ -83,7 +87,9 @@ def decide(alerts: Sequence[Alert], cause: Cause, now: datetime) -> list[AlertCh
 
 
 def _feed(alerts: Sequence[Alert], cause: FeedMoved) -> list[AlertChange]:
-    labels = (("feed", cause.feed),) if cause.feed else ()
+    labels = (DRILL,) * cause.drill + (
+        (("feed", cause.feed),) if cause.feed else ()
+    )  # a drill is an incident of its own
     current = _current(alerts, fingerprint(RULES["feed.fallback"], labels))
     match FeedWord(cause.to_mode):
         case FeedWord.FALLBACK | FeedWord.BLIND | FeedWord.SILENT as word:
@@ -179,6 +185,13 @@ def _moved(
     # Without a network a gateway elsewhere gives no price either; one on this host does.
     severity = Severity.CRITICAL if label == ("reach", "remote") else Severity.WARNING
     return _enter(alerts, _draft(rule, (label,), severity, cause.at, cause.reason, cause.hint), rule.hold)
+
+
+def _config(alerts: Sequence[Alert], cause: ConfigDoubt) -> list[AlertChange]:
+    rule = RULES["config.refused"]
+    if cause.over:
+        return _leave(_current(alerts, fingerprint(rule, ())), cause.at, cause.reason or rule.recovery)
+    return _enter(alerts, _draft(rule, (), rule.severity(""), cause.at, cause.reason, cause.hint), rule.hold)
 
 
 def _rows(

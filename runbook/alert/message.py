@@ -33,18 +33,26 @@ def message_for(change: AlertChange, zone: ZoneInfo, dashboard_url: str = "", po
 
 def delayed_line(alert: Alert, zone: ZoneInfo) -> str:
     """One line for an incident that was over before anybody was told of it."""
-    return f"{_span(alert, zone)} {alert.words(RULES[alert.peak].title)}, recovered (delayed notice)"
+    return f"{_drilled(alert)}{_span(alert, zone)} {alert.words(RULES[alert.peak].title)}, recovered (delayed notice)"
 
 
 def _title(change: AlertChange, alert: Alert, zone: ZoneInfo) -> str:
     named = dict(alert.labels).get("feed")
     tail = (f" ({named})" if named else "") + (f" #{alert.number}" if alert.number is not None else "")
     if change.kind is ChangeKind.RESOLVED:
-        return f"[OK] {alert.words(RULES[alert.peak].back)} at {_clock(change.at, change.at, zone)}{tail}"
+        return (
+            f"{_drilled(alert)}[OK] {alert.words(RULES[alert.peak].back)} at {_clock(change.at, change.at, zone)}{tail}"
+        )
     flap = ", flapping" if alert.flapping else ""
     if change.why:
         flap += f", for {span(max(0.0, (change.at - alert.opened_at).total_seconds()))} now,"
-    return f"{_MARK[alert.severity]} {alert.title}{flap} since {_clock(alert.opened_at, change.at, zone)}{tail}"
+    title = alert.words(RULES[alert.rule].title)
+    since = _clock(alert.opened_at, change.at, zone)
+    return f"{_drilled(alert)}{_MARK[alert.severity]} {title}{flap} since {since}{tail}"
+
+
+def _drilled(alert: Alert) -> str:
+    return "[DRILL] " * alert.drill
 
 
 def _open(change: AlertChange, alert: Alert) -> tuple[str, ...]:

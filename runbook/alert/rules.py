@@ -232,5 +232,16 @@ _TABLE = (
         live=None,
         paper=None,
     ),
+    AlertRule(
+        "config.refused",
+        incident="config",
+        title="config.yaml is not in force",
+        back="config.yaml is in force",
+        done="the configuration before it stays in force, whole",
+        todo="`runbook config check`, then `runbook reload`",
+        recovery="a reload that is accepted, or a start",
+        live=Severity.WARNING,
+        paper=Severity.WARNING,
+    ),
 )
 RULES = {rule.name: rule for rule in _TABLE}

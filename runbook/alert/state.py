@@ -21,6 +21,9 @@ class AlertState(StrEnum):
     RESOLVED = "resolved"
 
 
+DRILL = ("drill", "yes")  # the label of an alert of which nothing is real
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The cause of `rule` set in at `at`; the memory from which a flap is told."""
@@ -85,7 +88,12 @@ class Alert:
 
     @property
     def title(self) -> str:
-        return self.words(RULES[self.rule].title)
+        return self.words(RULES[self.rule].title) + " (drill)" * self.drill
+
+    @property
+    def drill(self) -> bool:
+        """Nothing of it is real: it is told and acknowledged as any other, and nothing may be done about it."""
+        return DRILL in self.labels
 
     def settled(self, now: datetime) -> bool:
         """Whether its wait is over; one that ends later than any wait can was begun by a clock that since was put back."""

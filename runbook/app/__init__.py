@@ -12,6 +12,7 @@ from runbook.app.daemon import Daemon, Hooks
 from runbook.app.doors import (
     bot_watch,
     bundle_target,
+    commands,
     follow_sources,
     gateway,
     host,
@@ -21,6 +22,7 @@ from runbook.app.doors import (
     notifier,
     pulse_file,
     stream,
+    watch_file,
     write_bundle,
 )
 from runbook.app.library import open_feed
@@ -31,6 +33,7 @@ from runbook.app.site import (
     calendar_faults,
     calendar_files,
     channel_faults,
+    command_faults,
     day_facts,
     load_config,
     need_secrets,
@@ -61,6 +64,8 @@ __all__ = [
     "calendar_faults",
     "calendar_files",
     "channel_faults",
+    "command_faults",
+    "commands",
     "day_facts",
     "examine",
     "follow_sources",
@@ -86,6 +91,7 @@ __all__ = [
     "status_facts",
     "stream",
     "warnings",
+    "watch_file",
     "write_bundle",
     "year_list",
 ]

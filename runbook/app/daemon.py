@@ -12,26 +12,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from runbook.alert import AlertChange, ChangeKind, Notice
 from runbook.almanac import Almanac, Why, quieted
 from runbook.app import doors, phone, site, upkeep
+from runbook.app.drilling import Driller
+from runbook.app.reloading import Reloader
 from runbook.budget import Budget
 from runbook.clock import Clock, SystemClock
 from runbook.config import Config
-from runbook.errors import CalendarError, ConfigError, RunbookError
+from runbook.errors import CalendarError, ConfigError, EngineGone, RunbookError
 from runbook.feed.policy import Policy
 from runbook.feed.table import Mode
 from runbook.market import Instrument
-from runbook.ports import TickStream
+from runbook.ports import Commands, TickStream
 from runbook.session import Session
+from runbook.sweeper import Sweeper
+from runbook.teller import Voice, rows_for
 
 if TYPE_CHECKING:
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.relay import Relay
+    from runbook.day import Request
     from runbook.desk import TheDesk
-    from runbook.engine import CalendarNews, Engine, FeedNews, FeedTotals
+    from runbook.engine import BotNews, CalendarNews, CauseNews, Courier, Engine, FeedNews, FeedTotals
     from runbook.follower import Follower
+    from runbook.job import Step
     from runbook.monitor import Monitor
     from runbook.outbox import Row
     from runbook.report import Report
@@ -39,9 +46,12 @@ if TYPE_CHECKING:
     from runbook.teller import Teller
     from runbook.vigil import Vigil
 
+    News: TypeAlias = FeedNews | FeedTotals | BotNews | CauseNews | CalendarNews
+
 log = logging.getLogger(__name__)
 
 _POSITIONS_WITHIN = 10.0  # real seconds
+_HANDED_OVER = 20.0  # real seconds until the engine before has ended: a turn may wait for a busy ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +63,10 @@ class Hooks:
     say: Callable[[str], None] = logging.getLogger("runbook.feed").info
     on_run: Callable[[Run], None] = lambda _run: None
     on_sent: Callable[[Row], None] = lambda _row: None
+    on_config: Callable[[Config], None] = lambda _config: None  # before a reload uses it: it may hold new secrets
     calendar: Callable[[Almanac], None] | None = None  # fills the session table instead of the library
     log: Path | None = None  # the file this process logs to, so that others can name it
+    end: Callable[[int], object] = os._exit  # how a process ends in which something hangs
 
 
 class Daemon:
@@ -62,7 +74,6 @@ class Daemon:
 
     def __init__(self, config: Config, hooks: Hooks | None = None) -> None:
         from runbook.adapters.lock import DatabaseLock
-        from runbook.job import load
 
         site.need_secrets(config)
         self._config = config
@@ -71,10 +82,17 @@ class Daemon:
         self.lock = DatabaseLock(config.database_path)
         self.store = site.open_store(config)
         self.almanac = site.almanac(config, self.store)
-        self._steps = {job.name: load(job.run, config.site) for job in config.jobs if job.asks is None}
+        self.commands = doors.commands(config)
+        self._steps = self._load(config, self.commands)
         self._gateway: OpenAlgo | None = None
         self._relay: Relay | None = None
         self._calendar_news: CalendarNews | None = None
+        self._gate = threading.Lock()
+        self._held: list[News] | None = None  # what comes while one engine hands over to the next
+        self.systemd = doors.systemd()
+        self.courier: Courier | None = None
+        self.reloader = Reloader(self, self._hooks.on_config)
+        self.driller = Driller(self)
         self.engine: Engine
         self.monitor: Monitor
         self.follower: Follower
@@ -82,6 +100,20 @@ class Daemon:
         self.desk: TheDesk
         self.vigil: Vigil
         self.phones: phone.Phones
+        self.sweeper: Sweeper
+
+    @staticmethod
+    def _load(config: Config, commands: Commands) -> dict[str, Step]:
+        """What each job runs: a function of the site, or an entry of the allow-list."""
+        from runbook.command import step
+        from runbook.job import load
+
+        allowed = config.commands
+        return {
+            job.name: load(job.run, config.site) if job.command is None else step(allowed[job.command], commands)
+            for job in config.jobs
+            if job.asks is None
+        }
 
     def start(self, *, run: bool = True) -> None:
         """Take the lock, bring the tables up to date, compute the calendar, and begin. Raises what forbids it.
@@ -98,27 +130,36 @@ class Daemon:
             self._compose()
             if run:
                 self._open_relay()
+                if self.courier is not None:
+                    self.courier.start()
                 self.engine.start(holder_is_dead=True)  # we hold the lock: whoever is in the lease is gone
                 if self._calendar_news is not None:  # good news too: it ends the alert of an earlier start
                     self.engine.post(self._calendar_news)
+                self.reloader.in_force()
                 self.almanac.calendar()
                 self.follower.start()
                 self.vigil.start()
                 self.phones.start()
+                self.sweeper.start()
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: full collections need not walk it (46 ms to 0)
+                self.systemd.ready("started")
         except BaseException:
             self.lock.release()
             raise
 
     def stop(self) -> None:
         """Stop everything, in the reverse order; each part is stopped even when another fails to."""
+        self.systemd.stopping()
         parts: list[tuple[str, Callable[[], object]]] = [
+            ("sweeper", self.sweeper.stop),
+            ("commands", self.commands.close),
             ("phone", self.phones.stop),
             ("vigil", self.vigil.stop),
             ("follower", self.follower.stop),
             ("feed", self.monitor.stop),
             ("engine", self.engine.stop),
+            ("courier", lambda: self.courier.stop() if self.courier else None),
             ("relay", lambda: self._relay.stop() if self._relay else None),
             ("gateway", lambda: self._gateway.close() if self._gateway else None),
             ("database", self.store.close),
@@ -152,32 +193,23 @@ class Daemon:
 
     def _compose(self) -> None:
         from runbook.adapters.recorder import Recorder, tidy_aside
-        from runbook.adapters.scheduler import AlarmClock
         from runbook.desk import TheDesk, Tools
-        from runbook.engine import Engine, Parts
         from runbook.follow import homes
         from runbook.follower import Follower
         from runbook.monitor import FeedParts, Monitor
-        from runbook.teller import Teller, Voice
 
         config, clock, settings = self._config, self.clock, self._config.settings
         folder = config.database_path.parent
         self._gateway = doors.gateway(config, clock)
         ticks = doors.stream(config, clock, orders="orders" in settings.feed.follow)
         self._relay = relay = self._make_relay(ticks)
-        calendar = self.almanac.calendar()
-        channels = tuple(config.secrets.channels)
-        deeds = phone.deeds()
-        notifier = doors.notifier(config, phone.buttons(self.store, deeds))
-        self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
-        self.phones = phone.phones(config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge)
         policy = self._hooks.policy(site.policy_of(config))
         self.monitor = Monitor(
             FeedParts(
                 clock, ticks, self._gateway, policy,
                 lambda session: Recorder(folder / "ticks", session.date), self._post,
                 settings.mode, self._hooks.say, self._quiet,
-                lambda session: tidy_aside(folder / "ticks", session.date, settings.ticks.keep_sessions),
+                lambda session: tidy_aside(folder / "ticks", session.date, self._config.settings.ticks.keep_sessions),
                 publish=relay.publish if relay else lambda _prices: None,
                 listened=lambda: relay is not None and bool(relay.clients),
                 publish_status=relay.publish_status if relay else lambda _status: None,
@@ -192,21 +224,67 @@ class Daemon:
                 clock, self._gateway, self.monitor, lambda: doors.stream(config, clock), settings.symbols, settings.mode,
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
                 lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
-                back_up=lambda day: upkeep.back_up(config, self.store, day),
-                held_back=self._held_back,
+                back_up=lambda day: upkeep.back_up(self._config, self.store, day), held_back=self._held_back,
             )
         )  # fmt: skip
+        self._compose_engine()
+        self.vigil = self._vigil(policy)
+        self.sweeper = Sweeper(lambda: self.engine.turned, self._last_word, self._all_told, self._end)
+
+    def _compose_engine(self) -> None:
+        """The engine and what goes with it: all that a reload makes anew."""
+        from runbook.adapters.scheduler import AlarmClock
+        from runbook.engine import Beacon, Courier, Engine, Parts
+        from runbook.teller import Teller, Voice
+
+        config, clock = self._config, self.clock
+        channels = tuple(config.secrets.channels)
+        deeds = phone.deeds()
+        notifier = doors.notifier(config, phone.buttons(self.store, deeds))
+        self.teller = Teller(self.store, notifier, channels, clock, self._hooks.on_sent)
+        self.phones = phone.phones(config, self.store, clock, deeds, self.almanac.calendar, self.teller.nudge)
+        switch = doors.switch(config)
+        self.courier = Courier(self.store, switch, clock) if switch is not None else None
+        beacon = Beacon(
+            self.systemd.alive, self.almanac.calendar, config.jobs, self.courier, pings=set(config.secrets.pings)
+        )
         self.engine = Engine(
             Parts(
                 clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
-                Voice(channels, calendar.zone, config.dashboard, config.alert_policy), self.desk, config.jobs, self._steps, config.hash,
+                Voice(channels, self.almanac.calendar().zone, config.dashboard, config.alert_policy), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
-                self._state, self.desk.positions, settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
-                asks=config.asks,
+                self._state, self.desk.positions, config.settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,
+                asked=self.asked, keepers=(beacon,), asks=config.asks,
+                commands=self.commands, allowed=tuple(config.commands.values()), remedies=config.remedies,
             )
         )  # fmt: skip
 
-        self.vigil = self._vigil(policy)
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def _last_word(self, why: str) -> None:
+        """A critical message into the outbox, from outside of an engine that turns no more."""
+        now = self.clock.now()
+        lines = (
+            f"seen: {why}",
+            "done: this process ends; systemd starts runbook again",
+            "do: `runbook status` in a minute; see its log",
+        )
+        notice = Notice(f"swept@{self.engine.epoch}", "[CRIT] runbook hangs and is started again", lines)
+        change = AlertChange(ChangeKind.NOTICE, now, notice, tell=True)
+        voice = Voice(tuple(self._config.secrets.channels), self.almanac.calendar().zone, self._config.dashboard)
+        with self.store.write() as books:
+            books.alerts.enqueue(rows_for([change], voice, now, None, None), self.almanac.calendar().today(now))
+        self.teller.nudge()
+
+    def _all_told(self) -> bool:
+        with self.store.read() as books:
+            return not books.alerts.unsent()
+
+    def _end(self, code: int) -> None:
+        """Leave without waiting for anything that may hang; no child is left behind."""
+        self.commands.kill()
+        logging.shutdown()
+        self._hooks.end(code)
 
     def _vigil(self, policy: Policy) -> Vigil:
         from runbook.vigil import Vigil, VigilParts
@@ -215,7 +293,7 @@ class Daemon:
         return Vigil(
             VigilParts(
                 self.clock, self.monitor, policy, doors.pulse_file(config).write, watch.look if watch.declared else None,
-                self.almanac.calendar, self.engine.post, config.settings.mode, config.settings.rest.max_per_hour,
+                self.almanac.calendar, self.hand, config.settings.mode, config.settings.rest.max_per_hour,
                 os.getpid(), str(self._hooks.log.resolve()) if self._hooks.log else None,
             )
         )  # fmt: skip
@@ -248,16 +326,87 @@ class Daemon:
         else:
             log.info("the relay serves the bot at ws://%s:%d", self._relay.host, self._relay.port)
 
+    # -- one engine after the other ----------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        """What is in force."""
+        return self._config
+
+    def asked(self, request: Request) -> None:
+        """A request that is not the engine's own; the engine hands it over with each turn until it is answered."""
+        self.reloader.asked(request)
+        self.driller.asked(request)
+
+    def mind(self) -> None:
+        """See to what is asked, in the thread that serves. Raises EngineGone when the daemon cannot go on."""
+        self.reloader.mind()
+        self.driller.mind()
+
+    def hand(self, news: News) -> None:
+        """Give the engine news; those that come between two engines wait for the next."""
+        with self._gate:
+            if self._held is None:
+                self.engine.post(news)
+            else:
+                self._held.append(news)
+
+    def change(self, config: Config) -> None:
+        """Put `config` in force: another engine takes over from this one, and nothing of the feed is touched.
+
+        Raises what forbids it, with the old configuration in force again; EngineGone when not even that can be started.
+        """
+        old = self._config, self._steps, self.commands
+        commands = doors.commands(config)  # its words to hide may be others
+        steps = self._load(config, commands)
+        with self._gate:
+            self._held = []
+        try:
+            self._stop_engine()
+            try:
+                self._config, self._steps, self.commands = config, steps, commands
+                self._start_engine()
+            except Exception:
+                self._config, self._steps, self.commands = old
+                try:
+                    self._start_engine()
+                except Exception as exc:
+                    raise EngineGone(f"neither the new configuration nor the old one could be started: {exc}") from exc
+                raise
+        finally:
+            with self._gate:
+                for news in self._held or ():
+                    self.engine.post(news)
+                self._held = None
+
+    def _stop_engine(self) -> None:
+        self.phones.stop()
+        self.engine.stop()
+        if not self.engine.finished.wait(_HANDED_OVER):  # two that turn on one ledger would be worse than none
+            raise EngineGone("the engine does not come to an end")
+        if self.courier is not None:
+            self.courier.stop()
+
+    def _start_engine(self) -> None:
+        with self.store.write() as books:
+            books.desk.keep_config(self._config.hash, self._config.merged(), self.clock.now())
+        self._compose_engine()
+        if self.courier is not None:
+            self.courier.start()
+        self.engine.start(holder_is_dead=True, handed_over=True)
+        self.phones.start()
+
     # -- what parts ask of each other ------------------------------------------------------------------------------
 
-    def _post(self, news: FeedNews | FeedTotals) -> None:
-        from runbook.engine import FeedNews
+    def _post(self, news: FeedNews | FeedTotals | CauseNews) -> None:
+        from runbook.engine import CauseNews, FeedNews
 
-        self.vigil.hear(news)
+        if not isinstance(news, CauseNews):
+            self.vigil.hear(news)
         if isinstance(news, FeedNews) and news.change.now == Mode.SUSPECT:
             # An alarm may follow within half a minute and is to name what is open; the feed's thread must not wait for it.
             threading.Thread(target=self._look_at_positions, name="positions", daemon=True).start()
-        self.engine.post(news)
+        self.hand(news)
 
     def _look_at_positions(self) -> None:
         session = self.monitor.view().session
@@ -295,6 +444,8 @@ class Daemon:
         }
         if self._config.settings.feed.relay is not None:
             said["relay"] = {"clients": self._relay.clients} if self._relay else None  # None: it could not listen
+        if self.courier is not None:
+            said["watch"] = self.courier.stands()
         if (bot := self.vigil.judged) is not None:
             said["bot"] = {"health": str(bot.health), "reason": bot.reason, "action": bot.action}
         return said

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from runbook.app import phone, site
 from runbook.clock import Clock
-from runbook.config import Config
+from runbook.config import Config, environment
 from runbook.phone import Keyboard
-from runbook.ports import Notifier, TickStream
+from runbook.ports import Commands, Notifier, Switch, TickStream
 
 if TYPE_CHECKING:
     from runbook.adapters.botwatch import BotWatch
     from runbook.adapters.host import Host
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.pulsefile import PulseFile
+    from runbook.adapters.systemd import Systemd
     from runbook.doctor import Knock
     from runbook.follower import Sources
 
@@ -64,6 +65,13 @@ def pulse_file(config: Config) -> PulseFile:
     return PulseFile(config.database_path)
 
 
+def watch_file(config: Config) -> PulseFile:
+    """What `runbook watch` remembers between two looks, beside the database."""
+    from runbook.adapters.pulsefile import PulseFile
+
+    return PulseFile(config.database_path, "watch")
+
+
 def host(where: str) -> Host:
     """Commands on this host ("") or on another through ssh, of the allow-list only."""
     from runbook.adapters.host import Host
@@ -97,6 +105,20 @@ def locked(config: Config) -> bool:
     return DatabaseLock(config.database_path).held()
 
 
+def systemd() -> Systemd:
+    """The service manager, where it started us and wants to be told."""
+    from runbook.adapters.systemd import Systemd
+
+    return Systemd(environment())
+
+
+def switch(config: Config) -> Switch | None:
+    """The dead-man's switch outside, where `watch:` names one."""
+    from runbook.adapters.heartbeat import Healthchecks
+
+    return Healthchecks(config.secrets.pings) if config.secrets.pings else None
+
+
 def notifier(config: Config, offer: Callable[[Sequence[str]], Keyboard] = lambda _about: ()) -> Notifier:
     """Every channel of the site; `offer` gives the buttons under a message, for the channels that can have some."""
     from runbook.adapters.notify import ByChannel, ChildNotifier
@@ -109,6 +131,14 @@ def notifier(config: Config, offer: Callable[[Sequence[str]], Keyboard] = lambda
             own[name] = TelegramNotifier(phone.bot_of(token), spec.chat, offer)
     rest = ChildNotifier({name: url for name, url in config.secrets.channels.items() if name not in own})
     return ByChannel(own, rest) if own else rest
+
+
+def commands(config: Config) -> Commands:
+    """What is on the allow-list, in process groups of its own; what it prints is redacted with more care than our own words."""
+    from runbook.adapters.commands import ChildCommands
+    from runbook.redact import Redactor, careful
+
+    return ChildCommands(careful(Redactor(config.secrets.values())), config.site)
 
 
 def follow_sources(config: Config, openalgo: OpenAlgo, spent: Callable[[], None]) -> Sources:

@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from runbook import outbox, pocket
+from runbook import outbox, phone, pocket
 from runbook.alert import Notice
 from runbook.app import site
 from runbook.clock import Clock
 from runbook.config import Config
-from runbook.listener import Deeds, Listener, Views, keyboard
+from runbook.listener import Deeds, Listener, Question, Views, keyboard
 from runbook.phone import Door, Keyboard
 from runbook.ports import Message
 from runbook.session import SessionCalendar
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Store
+    from runbook.adapters.store import Books, Store
     from runbook.adapters.telegram import Bot
 
 log = logging.getLogger(__name__)
@@ -33,9 +33,18 @@ def bot_of(token: str) -> Bot:
     return Bot(token)
 
 
-def deeds() -> Deeds | None:
+def deeds() -> Deeds:
     """What people can do by phone: the functions that the command line calls, too."""
-    return None
+    from runbook import people
+
+    return Deeds(people.ack, people.silence, people.unsilence, people.answer, people.recheck, _question)
+
+
+def _question(books: Books, number: int) -> Question | None:
+    asked = books.asks.ask(number)
+    if asked is None or not asked.open:
+        return None
+    return Question(number, phone.mark(asked.key, asked.hash), asked.choices)
 
 
 def bots(config: Config) -> Mapping[str, str]:
@@ -47,12 +56,10 @@ def bots(config: Config) -> Mapping[str, str]:
     }
 
 
-def buttons(store: Store, deeds: Deeds | None) -> Callable[[Sequence[str]], Keyboard]:
+def buttons(store: Store, deeds: Deeds) -> Callable[[Sequence[str]], Keyboard]:
     """What can be offered under a message about these keys, as the ledger has them now."""
 
     def offer(about: Sequence[str]) -> Keyboard:
-        if deeds is None:
-            return ()
         with store.read() as books:
             return keyboard(books, about, deeds.question)
 
@@ -81,7 +88,7 @@ def phones(
     config: Config,
     store: Store,
     clock: Clock,
-    deeds: Deeds | None,
+    deeds: Deeds,
     calendar: Callable[[], SessionCalendar],
     told: Callable[[], None],
 ) -> Phones:
@@ -89,7 +96,7 @@ def phones(
     made = []
     for name, token in bots(config).items():
         spec = config.settings.notify[name].telegram
-        if deeds is None or spec is None or not spec.users or spec.chat is None:
+        if spec is None or not spec.users or spec.chat is None:
             continue
         bot = bot_of(token)
         made.append(
@@ -128,7 +135,9 @@ def _views(config: Config, store: Store, calendar: Callable[[], SessionCalendar]
     def plan(now: datetime) -> str:
         known = calendar()
         today = known.today(now)
-        rows = plan_days(known, config.jobs, today, today)
+        with store.read() as books:
+            pauses = books.pauses.held(now)
+        rows = plan_days(known, config.jobs, today, today, pauses)
         coming = next((d for d in known.span(today + timedelta(days=1), today + timedelta(days=14)) if d.session), None)
         if coming is not None:
             rows += plan_days(known, (), coming.date, coming.date)

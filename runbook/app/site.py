@@ -122,6 +122,26 @@ def channel_faults(config: Config) -> list[Fault]:
     return found
 
 
+def command_faults(config: Config) -> tuple[list[Fault], list[str]]:
+    """Units of `commands:` that do not exist here or over there, and notes where that could not be asked."""
+    from runbook.app.doors import commands
+    from runbook.command import preflight
+
+    if not config.commands:
+        return [], []
+    door, faults, notes = commands(config), [], []
+    for name, spec in config.commands.items():
+        seen = preflight(spec, door)
+        if seen.present is False:
+            example = f"systemctl list-units '*{spec.unit}*'"
+            faults.append(
+                Fault(CONFIG, None, f"commands.{name}", seen.said, "a unit that systemd knows there", example)
+            )
+        elif seen.present is None:
+            notes.append(f"commands.{name}: {seen.said}")
+    return faults, notes
+
+
 def calendar_faults(site: Path) -> list[Fault]:
     """Everything wrong in the calendar files."""
     from runbook.adapters.exchange import read_timetables
@@ -167,6 +187,7 @@ def day_facts(store: Store, calendar: SessionCalendar, day: date) -> DayFacts:
             calendar.day(day), tuple(books.ledger.session(day)), tuple(books.feed.changes(day)),
             tuple(books.feed.samples(day)), tuple(books.alerts.of_session(day)), tuple(books.alerts.messages(day)),
             tuple(books.repeats.tallies(day)), tuple(books.asks.of_session(day)), _pauses(books, calendar, day),
+            tuple(books.actions.of_session(day)),
         )  # fmt: skip
 
 

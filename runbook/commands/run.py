@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import json
 import logging
@@ -16,18 +17,22 @@ from typing import TYPE_CHECKING
 from runbook import app
 from runbook.clock import SystemClock, host_monotonic
 from runbook.config import Config
-from runbook.errors import CalendarError, ConfigError, JobFailed, StoreError, UsageError
+from runbook.errors import CalendarError, ConfigError, EngineGone, JobFailed, StoreError, UsageError
 from runbook.fault import Fault, nearest
 from runbook.job import JobSpec, Key, Verdict
 from runbook.ports import Delivery, Message
 from runbook.run import State
 from runbook.session import SessionCalendar
+from runbook.sweeper import EXIT_CODE
 
 if TYPE_CHECKING:
     from runbook.adapters.store import Store
 
 _ANSWER_SECONDS = 20.0
+_RELOAD_SECONDS = 60.0  # it may wait for a step, and ask whether each channel can be understood
 _NEWS_SECONDS = 30.0
+_LAST_WORDS = 15.0  # for the outbox, when the process ends because something hangs
+_DRILL = (30.0, 1800.0)  # seconds that a drill may last
 _STOP_SECONDS = 4.0  # of the five that a stop may take
 
 
@@ -49,7 +54,7 @@ def serve(args: argparse.Namespace) -> int:
     config = ready(args)
     if faults := app.channel_faults(config):
         raise ConfigError(faults)
-    stop, started = threading.Event(), threading.Event()
+    stop, started, hung_up = threading.Event(), threading.Event(), threading.Event()
 
     def asked(_number: int, _frame: object) -> None:
         stop.set()
@@ -58,8 +63,9 @@ def serve(args: argparse.Namespace) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
+    signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
     log = logging.getLogger("runbook")
-    daemon = app.Daemon(config, app.Hooks(log=args.log))
+    daemon = app.Daemon(config, app.Hooks(log=args.log, on_config=lambda new: _hide(args, config, new)))
     try:
         daemon.start()
         started.set()
@@ -77,26 +83,110 @@ def serve(args: argparse.Namespace) -> int:
     )
     if coming is not None:
         log.info("next session %s %s", coming.date, coming.open.astimezone(calendar.zone).strftime("%H:%M %Z"))
-    while not stop.wait(0.5):
-        if daemon.engine.finished.is_set():
-            break
-    lost = daemon.engine.lost
+    lost = _serve(daemon, stop, hung_up)
     log.info("stopping%s", f": {lost}" if lost else "")
-    guard = threading.Timer(_STOP_SECONDS, _leave)
+    if lost and not daemon.engine.fenced:
+        _finish_outbox(daemon, stop)
+    guard = threading.Timer(_STOP_SECONDS, _leave, args=(daemon,))
     guard.daemon = True
     guard.start()
     daemon.stop()
     guard.cancel()
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(1 if lost else 0)  # a hung step's thread must not hold the exit; everything is written by now
+    os._exit(EXIT_CODE if lost else 0)  # a hung step's thread must not hold the exit; everything is written by now
 
 
-def _leave() -> None:
+def _finish_outbox(daemon: app.Daemon, stop: threading.Event) -> None:
+    """Give what was told time to go out, the reason for the end above all; what is left goes out with the next start."""
+    until = host_monotonic() + _LAST_WORDS
+    while host_monotonic() < until and not stop.wait(0.1):
+        with contextlib.suppress(StoreError), daemon.store.read() as books:
+            if not books.alerts.unsent():
+                return
+
+
+def _serve(daemon: app.Daemon, stop: threading.Event, hung_up: threading.Event) -> str | None:
+    """Until told to stop; gives why it cannot go on, or None."""
+    while not stop.wait(0.5):
+        if daemon.engine.finished.is_set():
+            return daemon.engine.lost
+        if hung_up.is_set():
+            hung_up.clear()
+            daemon.reloader.hang_up()
+        try:
+            daemon.mind()
+        except EngineGone as exc:
+            return str(exc)
+    return daemon.engine.lost
+
+
+def _hide(args: argparse.Namespace, *configs: Config) -> None:
+    """Log on, with the secrets of all of these hidden."""
+    from runbook.logs import setup
+    from runbook.redact import Redactor
+
+    secrets = [secret for config in configs for secret in config.secrets.values()]
+    setup(logging.DEBUG if args.debug else logging.INFO, Redactor(secrets), args.log)
+
+
+def reload(args: argparse.Namespace) -> int:
+    """Have the live daemon read config.yaml again; exit 0 in force, 1 refused, 3 no daemon."""
+    config = app.load_config(
+        args.site
+    )  # a file that is wrong is refused here, with every fault, and the daemon not bothered
+    app.need_secrets(config)
+    if not app.locked(config):
+        print("no daemon runs on this ledger; the next `runbook serve` reads the file", file=sys.stderr)
+        return 3
+    if (said := _have(config, "reload", {"now": args.now}, _actor(args), _RELOAD_SECONDS)) is None:
+        print("the daemon has not answered yet; `runbook status` says which configuration is in force", file=sys.stderr)
+        return 1
+    print(said)
+    return 1 if said.startswith("refused") else 0
+
+
+def drill(args: argparse.Namespace) -> int:
+    """Have the live daemon play a silence of its feed, up to the acknowledged alert; exit 0 begun, 1 refused, 3 no daemon."""
+    config = app.load_config(args.site)
+    if not app.locked(config):
+        print("no daemon runs on this ledger: `runbook rehearse` plays a whole day without one", file=sys.stderr)
+        return 3
+    within = args.within.total_seconds()
+    if not _DRILL[0] <= within <= _DRILL[1]:
+        raise UsageError(f"--within {within:.0f}s: accepted are 30s to 30m, for example --within 5m")
+    if (said := _have(config, "drill", {"within": within, "yes": args.yes}, _actor(args), _ANSWER_SECONDS)) is None:
+        print("the daemon has not answered yet; its log says whether a drill has begun", file=sys.stderr)
+        return 1
+    print(said)
+    return 1 if said.startswith("refused") else 0
+
+
+def _have(config: Config, kind: str, data: dict[str, object], by: str, seconds: float) -> str | None:
+    """Ask the live daemon, and wait for its answer; None when none came in time."""
+    store = app.open_store(config)
+    try:
+        store.check()
+        with store.write() as books:
+            number = books.desk.ask(kind, data, by, SystemClock().now())
+        until, pause = host_monotonic() + seconds, threading.Event()
+        while host_monotonic() < until:
+            with store.read() as books:
+                asked = books.desk.request(number)
+            if asked is not None and asked.answer is not None:
+                return asked.answer
+            pause.wait(0.1)
+    finally:
+        store.close()
+    return None
+
+
+def _leave(daemon: app.Daemon) -> None:
     """End although the last words could not be written: the next start finds what is open, as after a power cut."""
     logging.getLogger("runbook").error(
         "the database is held by another process; what is open is put right at the next start"
     )
+    daemon.commands.kill()
     logging.shutdown()
     os._exit(1)
 
@@ -201,7 +291,8 @@ def _ask_daemon(args: argparse.Namespace, config: Config, job: JobSpec) -> int:
 
 def _actor(args: argparse.Namespace) -> str:
     who = f"cli:{getpass.getuser()}"
-    return f"{who} ({args.reason})"[:60] if args.reason else who
+    reason = getattr(args, "reason", "")
+    return f"{who} ({reason})"[:60] if reason else who
 
 
 def _key(args: argparse.Namespace, job: JobSpec, calendar: SessionCalendar, now: datetime) -> Key:

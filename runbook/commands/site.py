@@ -107,15 +107,13 @@ def config(args: argparse.Namespace) -> int:
     if args.what == "show":
         print(json.dumps(loaded.merged(), indent=1) if args.json else _yaml(loaded.merged()))
         return 0
-    faults = [*loaded.secrets.missing, *app.channel_faults(loaded), *app.calendar_faults(loaded.site)]
+    missing, notes = app.command_faults(loaded)
+    notes = [*app.warnings(loaded), *notes]
+    faults = [*loaded.secrets.missing, *app.channel_faults(loaded), *app.calendar_faults(loaded.site), *missing]
     if args.json:
-        print(
-            json.dumps(
-                {"ok": not faults, "faults": [_fault(f) for f in faults], "notes": app.warnings(loaded)}, indent=1
-            )
-        )
+        print(json.dumps({"ok": not faults, "faults": [_fault(f) for f in faults], "notes": notes}, indent=1))
         return 2 if faults else 0
-    for note in app.warnings(loaded):
+    for note in notes:
         print(f"note: {note}")
     for fault in faults:
         print(fault, file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated
 
@@ -14,6 +15,8 @@ text = PlainSerializer(str)
 
 
 class Model(BaseModel):
+    """Frozen, and an unknown key is a fault."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
 
 
@@ -29,3 +32,14 @@ AnchorText = Annotated[Anchor, BeforeValidator(Anchor.parse), text]
 Name = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="small letters, digits and _", examples=["check_feed"])
 ]
+
+
+def _unit(value: object) -> str:
+    """A systemd unit; nothing else may reach a command line."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9@_.:-]{0,200}", value):
+        accepted = "letters, digits and @ _ . : -"
+        raise Unfit(f"{value!r} is no unit of systemd", accepted=accepted, example="openalgo.service")
+    return value
+
+
+UnitName = Annotated[str, BeforeValidator(_unit)]

@@ -20,8 +20,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
-from runbook.alert import AlertPolicy, Severity
-from runbook.config.base import AnchorText, Duration, Name, text
+from runbook.alert import Severity
+from runbook.config.acting import Command, Remedy
+from runbook.config.acting import Name as CommandName
+from runbook.config.alerting import Alerts
+from runbook.config.base import AnchorText, Duration, Name, UnitName, text
 from runbook.config.base import Model as _Model
 from runbook.config.question import Question, StandingQuestion
 from runbook.fault import Unfit
@@ -83,17 +86,6 @@ def _zone(value: object) -> ZoneInfo:
         return ZoneInfo(str(value))
     except (ZoneInfoNotFoundError, ValueError) as exc:
         raise Unfit(f"{value!r} is no time zone", accepted="a name of the tz database", example="Asia/Kolkata") from exc
-
-
-def _unit(value: object) -> str:
-    """A systemd unit; nothing else may reach a command line."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9@_.:-]{0,200}", value):
-        accepted = "letters, digits and @ _ . : -"
-        raise Unfit(f"{value!r} is no unit of systemd", accepted=accepted, example="openalgo.service")
-    return value
-
-
-UnitName = Annotated[str, BeforeValidator(_unit)]
 
 
 class OpenAlgo(_Model):
@@ -206,6 +198,35 @@ def as_channel(value: object) -> object:
     return {"url": value} if isinstance(value, str) else value
 
 
+class PingUrl(_Model):
+    """The address of a check of a dead-man's switch, given or in a file."""
+
+    url: str | None = Field(None, json_schema_extra={"secret": True})
+    url_file: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> PingUrl:
+        if (self.url is None) == (self.url_file is None):
+            raise Unfit("neither or both of url and url_file", accepted="one of them", example="url_file: ping")
+        return self
+
+
+class WatchTheWatcher(_Model):
+    """Who notices that runbook itself is gone: a dead-man's switch outside, and a second process on this host."""
+
+    ping: Annotated[PingUrl, BeforeValidator(as_channel)] | None = Field(
+        None,
+        description="a ping URL as healthchecks has them, asked each minute of every day",
+        examples=["${PING_URL}"],
+    )
+    milestones: Annotated[PingUrl, BeforeValidator(as_channel)] | None = Field(
+        None, description="a second one, for each day: /start, ready or /fail, closed", examples=["${MILESTONES_URL}"]
+    )
+    to: tuple[str, ...] | None = Field(
+        None, description="the channels that `runbook watch` uses; all of notify: unless given", examples=["[phone]"]
+    )
+
+
 class Rest(_Model):
     """The share of the broker's quota that all REST polling of runbook may use."""
 
@@ -290,58 +311,6 @@ class Ticks(_Model):
     keep_sessions: int = Field(60, ge=1, le=5000, description="1 to 5000 sessions", examples=[60])
 
 
-def _levels(value: object) -> object:
-    """`[phone, mail]` is short for one channel to a level."""
-    if isinstance(value, list):
-        return [[item] if isinstance(item, str) else item for item in value]
-    return value
-
-
-class Alerts(_Model):
-    """Who is told when: the order of the channels, how soon the next is called, and the hours in which only the critical rings."""
-
-    escalate: Annotated[tuple[tuple[str, ...], ...], BeforeValidator(_levels)] = Field(
-        (), description="a list of levels, each a list of channels; [] tells every channel at once",
-        examples=["[[phone], [mail]]"],
-    )  # fmt: skip
-    after: Duration = Field(
-        timedelta(minutes=5), description="how long a critical alert may stay unacknowledged", examples=["5m"]
-    )
-    undelivered: Duration = Field(
-        timedelta(seconds=60), description="how long a message may be on its way", examples=["60s"]
-    )
-    quiet: Literal["sessions", "never"] = Field(
-        "sessions", description="sessions (outside of them only what is critical rings, the rest comes as one digest) or never",
-        examples=["sessions"],
-    )  # fmt: skip
-    around: Duration = Field(
-        timedelta(minutes=60),
-        description="how long before an open and after a close everything rings",
-        examples=["60m"],
-    )
-
-    @model_validator(mode="after")
-    def _once(self) -> Alerts:
-        example = "escalate: [[phone], [mail]]"
-        names = [name for level in self.escalate for name in level]
-        if any(not level for level in self.escalate):
-            raise Unfit("escalate has a level without a channel", accepted="channels of `notify:`", example=example)
-        if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
-            raise Unfit(f"escalate names {twice!r} twice", accepted="each channel once", example=example)
-        return self
-
-    def policy(self, *, remote: bool) -> AlertPolicy:
-        """These settings as the engine uses them; `remote`: OpenAlgo is on another host."""
-        return AlertPolicy(
-            self.escalate,
-            self.after,
-            self.undelivered,
-            quiet=self.quiet == "sessions",
-            around=self.around,
-            remote=remote,
-        )
-
-
 def _span(left: timedelta) -> str:
     return format_duration(left) if left > timedelta() else "none"
 
@@ -390,9 +359,11 @@ class Job(_Model):
     """One entry of `jobs:`."""
 
     name: Name
-    kind: Literal["step", "manual"] = Field(
-        "step", description="step (a function runs it) or manual (a person does it, and is asked)", examples=["manual"]
-    )
+    kind: Literal["step", "command", "manual"] = Field(
+        "step", description="step (a function runs it), command (an entry of `commands:`) or manual (a person does it, and is asked)",
+        examples=["manual"],
+    )  # fmt: skip
+    command: str | None = Field(None, description="a name under `commands:`", examples=["restart_openalgo"])
     run: Annotated[str, BeforeValidator(_run)] | None = Field(None, validate_default=True)
     ask: Question | None = None
     at: (
@@ -420,15 +391,45 @@ class Job(_Model):
     @field_validator("run", mode="before")
     @classmethod
     def _needed(cls, value: object, info: ValidationInfo) -> object:
-        if value is None and info.data.get("kind") != "manual":
+        if value is None and info.data.get("kind") == "step" and info.data.get("command") is None:
             raise PydanticKnownError("missing")
         return value
+
+    @model_validator(mode="after")
+    def _what(self) -> Job:
+        """An entry of the allow-list, or none of it."""
+        if self.kind == "command":
+            if self.command is None or self.run is not None:
+                found = f"{self.name}: kind: command with {'run' if self.run else 'neither run nor command'}"
+                raise Unfit(
+                    found,
+                    accepted="`command:`, a name under `commands:`, and no `run:`",
+                    example="command: restart_openalgo",
+                )
+            again = "repeat_until_ok" if self.repeat_until_ok else ""
+            again = again or ("on_abandoned: rerun" if self._or("on_abandoned", None) is OnAbandoned.RERUN else "")
+            if self.acts and again:
+                raise Unfit(
+                    f"{self.name}: acts with {again}",
+                    accepted="a command that acts runs once",
+                    example="on_abandoned: fail",
+                )
+        elif self.command is not None:
+            example = "{name: mend, kind: command, command: restart_openalgo, at: close+30m}"
+            raise Unfit(
+                f"{self.name}: command without kind: command", accepted="kind: command beside it", example=example
+            )
+        return self
+
+    def _or(self, key: str, of_commands: Any) -> Any:
+        """What is said under `key`; where nothing is, commands have a default of their own: one is not run by itself again."""
+        return of_commands if self.kind == "command" and key not in self.model_fields_set else getattr(self, key)
 
     @model_validator(mode="after")
     def _whose(self) -> Job:
         """A person or a function, and not both."""
         question = "ask: {question: ..., default: not_done, deadline: open-5m}"
-        if self.kind == "step":
+        if self.kind != "manual":
             if self.ask is not None:
                 raise Unfit(
                     f"{self.name}: ask goes with kind: manual",
@@ -535,10 +536,10 @@ class Job(_Model):
         asks = self.ask.spec() if self.ask is not None else None
         latest = self.latest_start if asks is None else asks.deadline
         return JobSpec(
-            self.name, self.run or "", trigger, self.timeout.total_seconds(), latest, self.deadline,
-            self.repeat_until_ok, self.needs, self.after, self.if_late, self.on_abandoned, self.catch_up_sessions,
+            self.name, f"command {self.command}" if self.command else self.run or "", trigger, self.timeout.total_seconds(), latest, self.deadline,
+            self.repeat_until_ok, self.needs, self.after, self._or("if_late", IfLate.SKIP), self._or("on_abandoned", OnAbandoned.FAIL), self.catch_up_sessions,
             self.resident, self.acts, self.alert.severity, self.alert.to, self.with_,
-            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None, asks,
+            Retries(self.retries.max, self.retries.backoff, self.retries.until) if self.retries else None, asks, self.command,
         )  # fmt: skip
 
 
@@ -565,7 +566,10 @@ class Settings(_Model):
     rest: Rest = Field(default_factory=Rest)
     feed: Feed = Field(default_factory=Feed)
     ticks: Ticks = Field(default_factory=Ticks)
+    watch: WatchTheWatcher = WatchTheWatcher()
     backup: BackupTo = Field(default_factory=BackupTo)
     retention: Retention = Field(default_factory=Retention)
     jobs: tuple[Job, ...] = ()
     asks: tuple[StandingQuestion, ...] = ()
+    commands: dict[CommandName, Command] = Field(default_factory=dict)
+    remedies: tuple[Remedy, ...] = ()

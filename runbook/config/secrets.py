@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,13 +26,14 @@ class Secrets:
     channels: Mapping[str, str]
     missing: tuple[Fault, ...] = ()
     given: tuple[str, ...] = ()
+    pings: Mapping[str, str] = field(default_factory=dict)  # under `watch:`, by name
 
     def values(self) -> Iterator[str]:
         """Each secret text, for the redactor: the URLs whole, and their parts that carry a token."""
         if self.api_key:
             yield self.api_key
         yield from self.given
-        for url in self.channels.values():
+        for url in (*self.channels.values(), *self.pings.values()):
             yield url
             try:
                 parts = urlsplit(url)
@@ -102,19 +103,34 @@ def gather(data: Mapping[str, Any], expander: Expander, where: Document, site: P
         missing.append(where.fault(("openalgo", "api_key"), "missing secret: no api_key", accepted, example))
     channels: dict[str, str] = {}
     literal: list[Key] = [("openalgo", "api_key")] if _text_of(openalgo, "api_key") else []
-    for name, given in mapping(data.get("notify")).items():
+    pings: dict[str, str] = {}
+    watch = mapping(data.get("watch"))
+    hidden = [("notify", name, given) for name, given in mapping(data.get("notify")).items()]
+    hidden += [("watch", name, watch[name]) for name in ("ping", "milestones") if name in watch]
+    for part, name, given in hidden:
         channel = mapping(as_channel(given))
-        if "telegram" in channel:
+        if part == "notify" and "telegram" in channel:
             if token := _bot(name, mapping(channel["telegram"]), where, site, literal, faults, missing, unset):
                 channels[name] = token
             continue
         url, url_file = _text_of(channel, "url"), _text_of(channel, "url_file")
+        place: Key = (part, name)
         if url:
-            literal.append(("notify", name))
+            literal.append(place)
         if url_file is not None:
-            url = _secret_file(url_file, ("notify", name, "url_file"), where, site, faults, missing)
-        if url and f"notify.{name}" not in unset and f"notify.{name}.url" not in unset:
+            url, place = (
+                _secret_file(url_file, (*place, "url_file"), where, site, faults, missing),
+                (*place, "url_file"),
+            )
+        if not url or f"{part}.{name}" in unset or f"{part}.{name}.url" in unset:
+            continue
+        if part == "notify":
             channels[name] = url
+        elif _pingable(url):
+            pings[name] = url
+        else:  # the address itself is not quoted: who knows it can silence the alarm
+            accepted = "an address that begins with https:// or http://"
+            faults.append(where.fault(place, "it is no ping URL", accepted, "https://hc-ping.com/your-check"))
     held = [p for p in literal if not any(f[: len(p)] == p for f in expander.filled)]
     if held and _world_readable(site / "config.yaml"):
         accepted = "mode 600, or the secret in the environment"
@@ -123,7 +139,16 @@ def gather(data: Mapping[str, Any], expander: Expander, where: Document, site: P
             for p in held
         ]
     key = None if "openalgo.api_key" in unset else key
-    return Secrets(key, channels, tuple(missing), tuple(expander.given)), faults
+    return Secrets(key, channels, tuple(missing), tuple(expander.given), pings), faults
+
+
+def _pingable(url: str) -> bool:
+    """Whether `url` can be pinged."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        return False
 
 
 _TOKEN = re.compile(r"[1-9][0-9]{5,19}:[A-Za-z0-9_-]{30,}", re.ASCII)

@@ -16,13 +16,15 @@ from pydantic import ValidationError
 
 from runbook.alert import AlertPolicy
 from runbook.ask import Standing
-from runbook.config import defaults
+from runbook.command import CommandSpec
+from runbook.config import allowed, defaults
 from runbook.config.form import Channel, OpenAlgo, Settings, is_loopback
 from runbook.config.secrets import Expander, Secrets, gather, mapping, mask_url
 from runbook.errors import ConfigError
 from runbook.fault import Document, Fault, Unfit, faults_from_validation, nearest
 from runbook.fault import Path as Key
 from runbook.job import JobSpec, load
+from runbook.remedy import Remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,15 @@ class Config:
 
     def job(self, name: str) -> JobSpec | None:
         return next((job for job in self.jobs if job.name == name), None)
+
+    @property
+    def commands(self) -> dict[str, CommandSpec]:
+        """The allow-list by name."""
+        return {name: command.spec(name) for name, command in self.settings.commands.items()}
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        return tuple(remedy.spec(self.settings.commands) for remedy in self.settings.remedies)
 
     @property
     def stream_url(self) -> str:
@@ -64,6 +75,8 @@ class Config:
         shown["openalgo"]["stream"] = self.stream_url
         if self.secrets.api_key or "api_key" in shown["openalgo"]:
             shown["openalgo"]["api_key"] = "***"
+        for name in {"ping", "milestones"} & shown["watch"].keys():
+            shown["watch"][name] = mask_url(self.secrets.pings.get(name, ""))
         shown["notify"] = {
             name: mask_url(self.secrets.channels.get(name, ""))
             if channel.telegram is None
@@ -105,6 +118,7 @@ def parse(document: Document, site: Path, environment: Mapping[str, str]) -> Con
     except ValidationError as exc:
         faults += faults_from_validation(exc, where, Settings)
     secrets, more = gather(data, expander, where, site)
+    more += [*allowed.crossed(data, where, expander), *allowed.bare(where, secrets)]
     refused = {fault.path for fault in faults}
     faults += [fault for fault in (*_crossed(data, where, site), *more) if fault.path not in refused]
     if settings is None or faults:
@@ -156,8 +170,18 @@ def _masked(settings: Settings, filled: set[Key], places: list[int | None]) -> S
     ]
     key = {} if settings.openalgo.api_key is None else {"api_key": "***"}
     channels = {name: _masked_channel(channel) for name, channel in settings.notify.items()}
+    pings = {
+        name: given.model_copy(update={"url": mask_url(given.url)})
+        for name in ("ping", "milestones")
+        if (given := getattr(settings.watch, name)) is not None and given.url is not None
+    }
     return settings.model_copy(
-        update={"jobs": tuple(jobs), "openalgo": settings.openalgo.model_copy(update=key), "notify": channels}
+        update={
+            "watch": settings.watch.model_copy(update=pings),
+            "jobs": tuple(jobs),
+            "openalgo": settings.openalgo.model_copy(update=key),
+            "notify": channels,
+        }
     )
 
 
@@ -182,6 +206,8 @@ def _with_defaults(given: object, shipped: Sequence[Mapping[str, Any]]) -> tuple
             base = entries[names[name]]
             if {"at", "every"} & entry.keys():  # a new trigger replaces the old one whole
                 base = {k: v for k, v in base.items() if k not in ("at", "every", "from", "until")}
+            if entry.get("kind", "step") != "step":  # something else is done in the shipped step's place
+                base = {k: v for k, v in base.items() if k != "run"}
             entries[names[name]] = base | entry
             places[names[name]] = i
         else:
@@ -217,11 +243,7 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
                 if name not in names or name == names[i]:
                     others = [n for n in names if n != names[i]]
                     yield where.fault(("jobs", i, key), f"no job {name!r}", nearest(name, others) + ", ".join(others))
-        for channel in _texts(mapping(job.get("alert")).get("to")):
-            if channel not in channels:
-                accepted = nearest(channel, channels)
-                accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
-                yield where.fault(("jobs", i, "alert", "to"), f"no channel {channel!r}", accepted)
+        yield from _no_channel(mapping(job.get("alert")), channels, ("jobs", i, "alert"), where)
         if job.get("enabled") is not False and isinstance(job.get("run"), str):
             try:
                 load(job["run"], site)
@@ -231,19 +253,23 @@ def _crossed(data: Mapping[str, Any], where: Document, site: Path) -> Iterator[F
                 )
             except ConfigError as exc:
                 yield from (where.fault(("jobs", i, "run"), f.found, f.accepted) for f in exc.faults)
+    yield from _levels(data, where, channels)
+    yield from _no_channel(mapping(data.get("watch")), channels, ("watch",), where)
     yield from _looks_again(data, where, names)
-    given = mapping(data.get("alerts")).get("escalate")
-    for i, level in enumerate(given if isinstance(given, list) else []):
-        for channel in _texts(level if isinstance(level, list) else [level]):
-            if channel not in channels:
-                accepted = nearest(channel, channels)
-                accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
-                yield where.fault(("alerts", "escalate", i), f"no channel {channel!r}", accepted)
     yield from _own_stream(data, where)
     yield from _own_bot(data, where)
     database = data.get("database")
     if isinstance(database, str) and not re.fullmatch(r"sqlite:///.*[^/]", database):
         yield where.fault(("database",), "no file of SQLite", "sqlite:/// and a path", "sqlite:///runbook.db")
+
+
+def _no_channel(data: Mapping[str, Any], channels: list[str], path: Key, where: Document) -> Iterator[Fault]:
+    """Names under `to:` that are no channel."""
+    for channel in _texts(data.get("to")):
+        if channel not in channels:
+            accepted = nearest(channel, channels)
+            accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
+            yield where.fault((*path, "to"), f"no channel {channel!r}", accepted)
 
 
 def _looks_again(data: Mapping[str, Any], where: Document, names: list[str]) -> Iterator[Fault]:
@@ -257,8 +283,13 @@ def _looks_again(data: Mapping[str, Any], where: Document, names: list[str]) -> 
     places: list[tuple[Key, Any]] = [
         (("jobs", i, "ask", "verify"), mapping(job.get("ask")).get("verify")) for i, job in enumerate(jobs)
     ]
+    shipped = [
+        (ask["name"], ask.get("verify")) for ask in defaults.ASKS
+    ]  # whose job may have been switched off: then nobody looks
     places += [
-        (("asks", i, "verify"), ask.get("verify")) for i, ask in enumerate(asks) if ask.get("enabled") is not False
+        (("asks", i, "verify"), ask.get("verify"))
+        for i, ask in enumerate(asks)
+        if ask.get("enabled") is not False and (ask.get("name"), ask.get("verify")) not in shipped
     ]
     for path, verify in places:
         if isinstance(verify, str) and verify not in look:
@@ -267,6 +298,17 @@ def _looks_again(data: Mapping[str, Any], where: Document, names: list[str]) -> 
     for i, name in enumerate(called):
         if name is not None and (called.index(name) != i or name in names):
             yield where.fault(("asks", i, "name"), f"{name!r} stands twice", "each name once, among asks and jobs")
+
+
+def _levels(data: Mapping[str, Any], where: Document, channels: list[str]) -> Iterator[Fault]:
+    """Every level of `alerts.escalate` names channels that there are."""
+    given = mapping(data.get("alerts")).get("escalate")
+    for i, level in enumerate(given if isinstance(given, list) else []):
+        for channel in _texts(level if isinstance(level, list) else [level]):
+            if channel not in channels:
+                accepted = nearest(channel, channels)
+                accepted += ", ".join(channels) or "a channel of `notify:` (there is none yet)"
+                yield where.fault(("alerts", "escalate", i), f"no channel {channel!r}", accepted)
 
 
 def _own_stream(data: Mapping[str, Any], where: Document) -> Iterator[Fault]:

@@ -6,10 +6,25 @@ takeover   what a starting engine finds of the one before it
 alerting   causes -> alert changes -> outbox rows, in one transaction
 asking     opens questions to people, and closes them
 watch      what the passing of time alone brings
+beacon     last in the turn: systemd and the outside are told that it came about
+courier    carries pings and milestones outside, in a thread of its own
 loop       the turn: record, renew, plan, claim, run, settle
 """
 
+from runbook.engine.beacon import Beacon
+from runbook.engine.courier import Courier
 from runbook.engine.loop import Engine
-from runbook.engine.parts import Alarm, BotNews, CalendarNews, FeedNews, FeedTotals, Parts
+from runbook.engine.parts import Alarm, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Parts
 
-__all__ = ["Alarm", "BotNews", "CalendarNews", "Engine", "FeedNews", "FeedTotals", "Parts"]
+__all__ = [
+    "Alarm",
+    "Beacon",
+    "BotNews",
+    "CalendarNews",
+    "CauseNews",
+    "Courier",
+    "Engine",
+    "FeedNews",
+    "FeedTotals",
+    "Parts",
+]

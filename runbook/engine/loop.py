@@ -6,22 +6,24 @@ import logging
 import queue
 import threading
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from runbook import agenda, run
 from runbook.alert import CalendarDoubt, JobSettled, Notice, Severity
 from runbook.almanac import Why
 from runbook.budget import Budget
-from runbook.engine import takeover
+from runbook.clock import host_monotonic
+from runbook.engine import hung, remedies, takeover
 from runbook.engine.alerting import Alerting
 from runbook.engine.asking import Asking
 from runbook.engine.channels import Channels
 from runbook.engine.minding import Minder
-from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, FeedNews, FeedTotals, Keeper, Parts
+from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.watch import Watch
-from runbook.errors import JobFailed, LeaseLost, RunbookError, StoreError
+from runbook.errors import JobFailed, LeaseLost, RunbookError, Stopped, StoreError
 from runbook.job import Context, JobSpec, Key, Verdict
 from runbook.run import Attempt, Run, State
 
@@ -31,7 +33,6 @@ LEASE = timedelta(seconds=15)
 RENEW = timedelta(seconds=5)
 GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
 _FAILED = (State.FAILED, State.TIMED_OUT, State.ABANDONED)
-_GIVE_UP = 3  # threads left behind before the process asks to be restarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,10 @@ class _Running:
     attempt: Attempt
     budget: Budget
     since: float  # host seconds
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
-_Item = _Done | FeedNews | FeedTotals | BotNews | CalendarNews
+_Item = _Done | FeedNews | FeedTotals | BotNews | CauseNews | CalendarNews
 
 
 class Engine:
@@ -64,47 +66,61 @@ class Engine:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._running: dict[Key, _Running] = {}
-        self._left_behind = 0
+        self._hung = hung.LeftBehind()
         self._epoch = 0
         self._renewed: datetime | None = None
         self._down: tuple[datetime, datetime] | None = None
         self._armed: datetime | None = None
         self._lost: str | None = None
+        self.fenced = False  # True: another process has the lease, and with it the outbox
+        self.turned = host_monotonic()  # when a turn last began, in host seconds: the sweeper looks at it
         self._renewing = False
         self._planner = Planner(parts)
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions, lambda: self._planner.calendar)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
         asking = Asking(self._planner, self._alerting, self._jobs, parts.asks)
+        self._remedies = remedies.Remedies(parts, self._planner, self._alerting, lambda: self._epoch, self.wake)
         self._keepers: tuple[Keeper, ...] = (
-            asking, self._watch, Minder(self._alerting), Channels(self._alerting, parts),  # the watch's reminder names what was asked
+            asking, self._watch,  # the watch's reminder names what was asked
+            Minder(self._alerting), Channels(self._alerting, parts), self._remedies,
+            *parts.keepers,  # what was handed in comes last
         )  # fmt: skip
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.finished = threading.Event()
 
     # -- start and stop ---------------------------------------------------------------------------------------------
 
-    def start(self, *, holder_is_dead: bool = False) -> None:
-        """Take the lease, put right what an earlier process left, and begin to turn."""
-        self.take_over(holder_is_dead=holder_is_dead)
-        self._p.teller.start(self._epoch)
+    def start(self, *, holder_is_dead: bool = False, handed_over: bool = False) -> None:
+        """Take the lease, put right what an earlier process left, and begin to turn.
+
+        `handed_over`: the one before was stopped a moment ago in this process, and what it started lives on.
+        """
+        self.take_over(holder_is_dead=holder_is_dead, handed_over=handed_over)
+        self._p.teller.start()
         self._p.alarm.start()
         self._thread.start()
 
-    def take_over(self, *, holder_is_dead: bool = False) -> None:
+    def take_over(self, *, holder_is_dead: bool = False, handed_over: bool = False) -> None:
         """All of a start but the threads: whoever calls this has the engine turn by calling `turn`."""
         now = self._p.clock.now()
         with self._p.store.write() as books:
             held = books.desk.lease()
             self._epoch = books.desk.take(self._p.holder, self._p.pid, self._p.host, now, LEASE, dead=holder_is_dead)
-            if held is not None:
+            if held is not None and not handed_over:
                 self._down = (min(held.renewed, now), now)
             first = not books.ledger.sessions(1)
             books.ledger.set_back(now)  # by a clock that ran ahead before we came
-            takeover.tidy(books, self._jobs, self._planner, self._alerting, self._epoch, now)
-            self._planner.plan(books, now, first=first)
-            if told := takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first):
+            if not handed_over:
+                takeover.tidy(books, self._jobs, self._planner, self._alerting, self._epoch, now)
+            told = self._planner.plan(books, now, first=first)
+            if not handed_over:
+                told = takeover.late_start(books, self._planner, self._down, self._epoch, now, first=first)
+            if told:
                 self._alerting.notice(books, told, now, self._day(now))
+            if told or handed_over:
                 self._watch.knows(books, now)
+            if handed_over:  # whoever reads the lease finds no gap
+                books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state())
         self._p.store.epoch = self._epoch
         self._planner.planned(now)
         self._renewed = now
@@ -136,8 +152,8 @@ class Engine:
         """Turn soon. Never raises, never blocks: this is all that an alarm clock is given."""
         self._wake.set()
 
-    def post(self, news: FeedNews | FeedTotals | BotNews | CalendarNews) -> None:
-        """Hand over news of the feed, of the bot or of the calendar; recorded in the order given."""
+    def post(self, news: FeedNews | FeedTotals | BotNews | CauseNews | CalendarNews) -> None:
+        """Hand over news of the feed, the bot, the configuration or the calendar; recorded in the order given."""
         self._inbox.put(news)
         self._wake.set()
 
@@ -148,7 +164,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """True when nothing runs and nothing waits to be recorded."""
-        return not self._running and not self._backlog and self._inbox.empty()
+        return not self._running and not self._backlog and self._inbox.empty() and self._remedies.idle
 
     @property
     def lost(self) -> str | None:
@@ -171,11 +187,12 @@ class Engine:
 
     def turn(self) -> None:
         """Do all that is due now; what fails is in the log, and in `lost` where the engine must not go on."""
+        self.turned = host_monotonic()
         self._wake.clear()
         try:
             self._turn()
         except LeaseLost as exc:
-            self._lost = str(exc)
+            self._lost, self.fenced = str(exc), True
             log.critical("%s; this one ends", exc)
         except StoreError as exc:
             log.error("%s; tried again with the next pulse%s", exc, f" ({exc.hint})" if exc.hint else "")
@@ -191,6 +208,9 @@ class Engine:
             self._start_due(now)  # what stood behind it
         for held in [h for h in self._running.values() if self._p.seconds() - h.since > h.job.timeout + GRACE]:
             self._overrun(held, now)
+        self._give_up(now)
+        if self._lost:
+            return
         self._heartbeat(now)  # raises LeaseLost: what is due then belongs to whoever holds the lease
         self._renew_calendar(now)
         if self._replan(now):
@@ -233,7 +253,7 @@ class Engine:
             case FeedTotals(session, at, data):
                 with self._p.store.write() as books:
                     books.feed.sample(session, at, data)
-            case BotNews(session, cause):
+            case BotNews(session, cause) | CauseNews(session, cause):
                 with self._p.store.write() as books:
                     self._alerting.decide(books, [cause], cause.at, session)
                 self._p.teller.nudge()
@@ -253,7 +273,7 @@ class Engine:
         self._p.store.epoch = self._epoch
         if attempt is None:
             raise JobFailed(f"{key} runs already or has ended", hint="--again runs it once more")
-        self._p.teller.start(self._epoch)
+        self._p.teller.start()
         self._begin(job, attempt)
         done: Run | None = None
         while done is None:
@@ -364,26 +384,38 @@ class Engine:
             self._wake.set()
             return
         context = Context(key, session, attempt.started, attempt.actor, budget, self._p.desk, job.settings)
-        self._p.spawn(lambda: self._work(job, attempt, context), f"{key.job}-{key.slot}")
+        self._p.spawn(lambda: self._work(job, attempt, context, held.ended), f"{key.job}-{key.slot}")
 
-    def _work(self, job: JobSpec, attempt: Attempt, context: Context) -> None:
+    def _work(self, job: JobSpec, attempt: Attempt, context: Context, ended: threading.Event) -> None:
         result: object
         try:
             result = self._p.steps[job.name](context)
+        except Stopped as exc:
+            log.info("%s: %s", context.key, exc)  # whoever ended it writes its row
+            return
         except BaseException as exc:  # whatever a step raises, SystemExit too, becomes a row
             log.debug("%s raised", context.key, exc_info=True)
             result = exc
+        finally:
+            ended.set()
         self._inbox.put(_Done(job, attempt, result, self._p.clock.now()))
         self._wake.set()
 
     def _overrun(self, held: _Running, now: datetime) -> None:
         held.budget.stop.set()
         self._settle(held.job, run.overran(held.job, held.attempt, now, self._planner.until(held.job, held.attempt)))
-        self._left_behind += 1
-        if self._left_behind >= _GIVE_UP:
-            log.error(
-                "%d steps hang in threads that cannot be ended; restart runbook to be rid of them", self._left_behind
-            )
+        if held.job.command is None:  # what runs as a child is ended by its door
+            self._hung.add(str(held.attempt.occurrence.key), held.ended)
+
+    def _give_up(self, now: datetime) -> None:
+        """End while there is room to end well: threads that hang cannot be ended, and each holds on to something."""
+        names = self._hung.names()
+        if len(names) < hung.MOST:
+            return
+        with self._p.store.write() as books:
+            self._alerting.notice(books, hung.notice(names, self._epoch), now, self._day(now))
+        self._lost = f"{len(names)} steps hang in threads that cannot be ended: {', '.join(names)}"
+        log.critical("%s; this process ends, so that the next one is rid of them", self._lost)
 
     # -- record, decide, tell ---------------------------------------------------------------------------------------
 
@@ -425,14 +457,21 @@ class Engine:
             if set_back:
                 books.ledger.set_back(now)
                 self._wake.set()
-            if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._p.state()):
+            if not books.desk.renew(self._p.holder, self._epoch, now, LEASE, self._said()):
                 raise LeaseLost("another process has taken the lease of this database")
         self._renewed = now
 
+    def _said(self) -> dict[str, Any]:
+        states = self._remedies.states
+        return {**self._p.state(), **({"remedies": dict(states)} if states else {})}
+
     def _requests(self, now: datetime) -> None:
         with self._p.store.read() as books:
-            asked = books.desk.open_requests()
+            asked = [one for one in books.desk.open_requests() if one.kind != remedies.KIND]  # those are its keeper's
         for one in asked:
+            if one.kind != "run":
+                self._p.asked(one)
+                continue
             with self._p.store.write() as books:
                 key = Key(date.fromisoformat(one.data["session"]), one.data["job"], one.data["slot"])
                 job, held = self._jobs.get(key.job), books.ledger.entry(key)

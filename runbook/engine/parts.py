@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runbook.alert import BotMoved, FeedMoved, SymbolStale
+from runbook.alert import BotMoved, ConfigDoubt, FeedMoved, SymbolStale
 from runbook.almanac import Why
 from runbook.ask import Standing
 from runbook.clock import Clock, host_monotonic
-from runbook.day import FeedChange
+from runbook.command import CommandSpec
+from runbook.day import FeedChange, Request
 from runbook.job import Desk, JobSpec, Step
+from runbook.ports import Commands
+from runbook.remedy import Remedy
 from runbook.run import Run
 from runbook.session import SessionCalendar
 from runbook.teller import Teller, Voice
@@ -77,6 +80,14 @@ class BotNews:
 
 
 @dataclass(frozen=True, slots=True)
+class CauseNews:
+    """What means something for the alerts and leaves no row of its own: a configuration that is refused, a drill."""
+
+    session: date
+    cause: ConfigDoubt | FeedMoved
+
+
+@dataclass(frozen=True, slots=True)
 class CalendarNews:
     """The calendar was resolved anew, or could not be: then `fault` says why, and the last good table is in use."""
 
@@ -110,4 +121,9 @@ class Parts:
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
     spawn: Callable[[Callable[[], None], str], None] = in_thread  # how what takes long is begun: (work, its name)
     seconds: Callable[[], float] = host_monotonic  # of real work, which time-outs are counted in
+    asked: Callable[[Request], None] = lambda _request: None  # requests that are not the engine's own; must not block
+    keepers: Sequence[Keeper] = ()  # what the turn minds after its own; made by whoever knows the doors
     asks: Sequence[Standing] = ()
+    commands: Commands | None = None
+    allowed: Sequence[CommandSpec] = ()
+    remedies: Sequence[Remedy] = ()

@@ -33,8 +33,9 @@ _WORDS = {
 class Herald:
     """Turns what the machine decided into news. `reason` is that of the latest change of mode."""
 
-    def __init__(self, parts: FeedParts, day: date) -> None:
+    def __init__(self, parts: FeedParts, day: date, *, mark: str = "") -> None:
         self._p = parts
+        self._mark = mark  # before each line of the log
         self._day = day
         self._hop: Hop | None = None  # the broken one that was told last
         self._gone = False  # nothing of OpenAlgo answers, as it was told last
@@ -55,7 +56,7 @@ class Herald:
         at = self._wall(t.at)
         self.reason = t.reason
         level = logging.INFO if t.after in (Mode.LIVE, Mode.ARMED, Mode.OFF) else logging.WARNING
-        log.log(level, "feed %s -> %s: %s", t.before, t.after, t.reason)
+        log.log(level, "%sfeed %s -> %s: %s", self._mark, t.before, t.after, t.reason)
         before, after = _WORDS.get(t.before, FeedWord.LIVE), _WORDS.get(t.after, FeedWord.LIVE)
         verdict = judging.judge(state, self._p.clock.monotonic(), self._p.policy)
         broken = verdict.first_broken if t.after in _ILL else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from runbook.errors import DrillRefused
 from runbook.market import Instrument
+from runbook.monitor.drill import Drill
 from runbook.monitor.parts import FeedParts, Watching
 from runbook.monitor.watch import Watch
 from runbook.session import Session
@@ -19,6 +21,7 @@ class Monitor:
         self._lock = threading.Lock()
         self._watch: Watch | None = None
         self._generation = 0
+        self._drill: Drill | None = None
 
     def start(self, session: Session, instruments: Sequence[Instrument]) -> bool:
         """Watch `instruments` through `session`; False when they are watched already, whatever is followed beside them."""
@@ -51,7 +54,17 @@ class Monitor:
         if held is not None and held.alive:
             held.spent()
 
+    def drill(self, seconds: float, acknowledged: Callable[[], bool]) -> None:
+        """Begin a drill of at most `seconds`; raises DrillRefused when the feed is not LIVE, or one is on."""
+        with self._lock:
+            if self._drill is not None and self._drill.on:
+                raise DrillRefused("a drill is on already", hint="acknowledge its alert to end it")
+            self._drill = Drill(self._p, self.view, seconds, acknowledged, self.spent)
+            self._drill.start()
+
     def stop(self) -> None:
+        if self._drill is not None:
+            self._drill.stop()
         with self._lock:
             if self._watch is not None:
                 self._watch.stop()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from runbook.clock import Clock
-from runbook.engine import FeedNews, FeedTotals
+from runbook.engine import CauseNews, FeedNews, FeedTotals
 from runbook.feed import price
 from runbook.feed.policy import Policy
 from runbook.feed.state import State, source
@@ -59,7 +59,7 @@ class FeedParts:
     gateway: Gateway
     policy: Policy
     recorder: Callable[[Session], Keeper]
-    post: Callable[[FeedNews | FeedTotals], None]
+    post: Callable[[FeedNews | FeedTotals | CauseNews], None]
     mode: str
     say: Callable[[str], None] = log.info
     quiet: Callable[[datetime, Sequence[Instrument]], frozenset[Instrument]] = lambda _now, _all: frozenset()

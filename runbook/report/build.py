@@ -39,7 +39,9 @@ def build(
     sums = tallies(facts.messages)
     coming = next_after(calendar, day.date - timedelta(days=1) if stage is Stage.AHEAD else day.date)
     said = clock(until, zone, day.date) if until else ""
-    word = headline(day, stage, zone, books, rows, feed, alerts, sums, calendar.exchange, said, facts.asks)
+    word = headline(
+        day, stage, zone, books, rows, feed, alerts, sums, calendar.exchange, said, facts.asks, facts.actions
+    )
     planned = None
     if not facts.entries and day.session is not None:
         planned = sum(len(firings(job.trigger, day.session)) for job in jobs)
@@ -63,6 +65,7 @@ def build(
         next=coming,
         asks=facts.asks,
         pauses=facts.pauses,
+        actions=facts.actions,
     )
 
 

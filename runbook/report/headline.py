@@ -9,6 +9,7 @@ from runbook.alert.lifecycle import BROKER_JOB
 from runbook.ask import Ask, AskState
 from runbook.recon import Severity
 from runbook.recon import Verdict as Books
+from runbook.remedy import Action, words
 from runbook.report.delivery import open_alerts
 from runbook.report.layout import clock, cut, plural, short_day
 from runbook.report.parts import (
@@ -46,6 +47,7 @@ def headline(
     exchange: str,
     until: str,
     asks: Sequence[Ask] = (),
+    actions: Sequence[Action] = (),
 ) -> Headline:
     """The sentence and what it was made of; `until` is the newest word of the ledger as a clock time, "" when none."""
     if stage is Stage.CLOSED:
@@ -65,6 +67,7 @@ def headline(
             *_broker(steps, stage),
             *_steps(steps, zone, stage),
             *_alerts(alerts),
+            *_actions(actions),
             *_messages(tallies),
             *_asked(asks, zone),
         ],
@@ -208,6 +211,14 @@ def _steps(steps: Sequence[Step], zone: ZoneInfo, stage: Stage) -> Iterator[Conc
 def _alerts(alerts: Sequence[AlertPart]) -> Iterator[Concern]:
     if still := open_alerts(alerts):
         yield Concern(7, Word.ATTENTION, f"{plural(len(still), 'alert')} still open")
+
+
+def _actions(actions: Sequence[Action]) -> Iterator[Concern]:
+    for one in actions:
+        if not one.good and not one.open:
+            yield Concern(7, Word.ATTENTION, f"{one.name} did not help: {cut(words(one), _REASON)}")
+    if helped := sum(one.good for one in actions):
+        yield Concern(9, Word.ATTENTION, f"{plural(helped, 'command')} had to be run, and helped")
 
 
 def _asked(asks: Sequence[Ask], zone: ZoneInfo) -> Iterator[Concern]:

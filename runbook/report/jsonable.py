@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from runbook.remedy import as_json
 from runbook.report.asked import ask_json, pause_json
 from runbook.report.parts import FeedPart, Outage, Report, Step, Told
 from runbook.report.trades import open_words
@@ -26,6 +27,7 @@ def to_json(report: Report) -> dict[str, Any]:
     reconciliation: as the step kept it; alerts: [{number, severity, title, what, opened, resolved, reason, state,
     acked, acked_by, note, muted, until_acked, until_resolved,
     messages: [{kind, title, at, channels: [{channel, state, text}]}]}]; notices: messages that belong to no alert;
+    actions: [{number, name, cause, argv, by, did, exit_code, verify, reason, output, started, ended}];
     delivery: [{channel, sent, unknown, failed, waiting, merged}]; asks, pauses: as in report.asked; readiness: [{component, seen, evidence}];
     next: {date, weekday, name, open, close, login, reason, remarks}.
     """
@@ -83,6 +85,10 @@ def to_json(report: Report) -> dict[str, Any]:
                 "messages": [_told(t, zone) for t in a.messages],
             }
             for a in report.alerts
+        ],
+        "actions": [
+            as_json(one) | {"started": _iso(one.started, zone), "ended": _iso(one.ended, zone)}
+            for one in report.actions
         ],
         "notices": [_told(t, zone) for t in report.notices],
         "delivery": [asdict(tally) for tally in report.tallies],

@@ -51,6 +51,8 @@ def render_markdown(report: Report) -> str:
         out += [f"  - {_safe(line)}" for line in [*([f"seen: {alert.what}"] if alert.what else []), *told]]
     out += [f"- {_safe(f'{notice.title}; {say.told_words(notice)}')}" for notice in report.notices]
     out += [""] if report.alerts or report.notices else []
+    if report.actions:
+        out += _list("Actions taken, and their verify", say.action_lines(report))
     if asked := say.asked_lines(report):
         out += _list("Asked of people", asked)
     out += ["## Seen today: the guide's readiness table", ""]

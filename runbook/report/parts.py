@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from runbook.ask import Ask
 from runbook.pause import Pause
 from runbook.recon import DayPnl, Reconciliation
+from runbook.remedy import Action
 from runbook.session import Day
 
 
@@ -83,7 +84,7 @@ class Step:
     ok: int
     missed: int
     skipped: int
-    broken: int  # failed, timed out, abandoned, cancelled
+    broken: int  # failed, timed out, abandoned
     waiting: int  # planned or running
     state: str
     newest: str
@@ -302,6 +303,7 @@ class Report:
     next: Next
     asks: tuple[Ask, ...] = ()
     pauses: tuple[Pause, ...] = ()
+    actions: tuple[Action, ...] = ()
 
     @property
     def date(self) -> date:
@@ -310,4 +312,4 @@ class Report:
     @property
     def empty(self) -> bool:
         """The ledger holds nothing at all of this session."""
-        return not (self.steps or self.alerts or self.notices or self.feed.known or self.asks)
+        return not (self.steps or self.alerts or self.notices or self.feed.known or self.asks or self.actions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runbook.recon import Reconciliation
+from runbook.remedy import words
 from runbook.report.asked import ask_words, pause_words
 from runbook.report.layout import clock, cut, long_day, plain, plural, short_day
 from runbook.report.parts import AlertPart, FeedPart, Hole, Next, Outage, Report, Shares, Step, Stretch, Told
@@ -236,6 +237,14 @@ def _seen_by(alert: AlertPart) -> str:
         return said
     note = f": {alert.note}" if alert.note else ""
     return f"; acknowledged after {span(alert.until_acked)} by {alert.acked_by}{note}{said}"
+
+
+def action_lines(report: Report) -> list[str]:
+    """`10:03 restart_openalgo, because of #41, by telegram:7: done, verify ok: verify_broker was ok 12 s after it (...)`."""
+    return [
+        f"{clock(one.started, report.zone, report.date)} {one.name}, {one.why}, by {one.by}: {words(one)} ({' '.join(one.argv)})"
+        for one in report.actions
+    ]
 
 
 def told_words(told: Told) -> str:

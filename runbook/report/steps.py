@@ -26,7 +26,8 @@ _WORDS = {
     State.SKIPPED: "skipped",
     State.CANCELLED: "cancelled",
 }
-_BROKEN = (State.FAILED, State.TIMED_OUT, State.ABANDONED, State.CANCELLED)
+_BROKEN = (State.FAILED, State.TIMED_OUT, State.ABANDONED)
+_NOT_WANTED = (State.SKIPPED, State.CANCELLED)  # the calendar or the configuration took it back: nothing went wrong
 # The word for many rows is that of the worst of them; `planned` is no news while others ran.
 _WORST_FIRST = (
     "bad", "failed", "timed out", "abandoned", "missed", "attention", "unknown", "cancelled", "running", ASKED,
@@ -73,7 +74,7 @@ def _one(entry: Entry) -> Step:
         tries=len(entry.tries),
         ok=int(state == "ok"),
         missed=int(entry.state is State.MISSED),
-        skipped=int(entry.state is State.SKIPPED),
+        skipped=int(entry.state in _NOT_WANTED),
         broken=int(entry.state in _BROKEN),
         waiting=int(not entry.state.final),
         state=state,
@@ -110,7 +111,7 @@ def _many(rows: list[Entry], rolled: int) -> Step:
         tries=sum(len(row.tries) for row in rows) + rolled,
         ok=words.count("ok") + rolled,
         missed=words.count("missed"),
-        skipped=words.count("skipped"),
+        skipped=sum(row.state in _NOT_WANTED for row in rows),
         broken=sum(row.state in _BROKEN for row in rows),
         waiting=sum(not row.state.final for row in rows),
         state=state,

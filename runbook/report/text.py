@@ -23,6 +23,8 @@ def render_text(report: Report) -> str:
     out += _feed(report)
     out += _reconciliation(report)
     out += _alerts(report)
+    if report.actions:
+        out += _section("ACTIONS", say.action_lines(report), "what was run against alerts, and what its verify came to")
     if asked := say.asked_lines(report):
         out += _section("ASKED OF PEOPLE", asked)
     out += [*_head("SEEN TODAY", "the guide's readiness table"), *_readiness(report), ""]

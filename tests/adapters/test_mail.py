@@ -102,6 +102,7 @@ def test_a_refused_recipient_is_a_failure_that_is_tried_again(desk, mailbox):
     assert REPEAT_MARK not in mailbox.got[0]["subject"], "nobody has it yet"
 
 
+@pytest.mark.soak  # the door's own half of it is in test_notify.py
 def test_a_server_that_takes_a_mail_and_says_nothing_leaves_it_unknown_and_the_repeat_is_marked(desk):
     pit = Tarpit(smtp=True)
     try:
@@ -118,7 +119,7 @@ def test_a_server_that_takes_a_mail_and_says_nothing_leaves_it_unknown_and_the_r
         pit.close()
 
 
-@pytest.mark.parametrize("mode", ["ssl", "starttls"])
+@pytest.mark.parametrize("mode", [pytest.param("ssl", marks=pytest.mark.soak), "starttls"])
 def test_mail_goes_over_tls_to_a_server_whose_certificate_is_trusted_and_to_no_other(mode, tmp_path, monkeypatch):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     AUTHORITY.issue_cert("127.0.0.1", "localhost").configure_cert(tls)

@@ -21,12 +21,14 @@ from runbook import run
 from runbook.adapters.store import Store, schema
 from runbook.agenda import agenda
 from runbook.alert import Alert, AlertChange, AlertState, ChangeKind, Notice, Severity
+from runbook.ask import Ask, AskKind
 from runbook.day import DayFacts, FeedChange
 from runbook.errors import AlreadyRunning, LeaseLost, StoreBusy, StoreError, StoreNewer
 from runbook.explain import explain
 from runbook.job import Found, JobSpec, Key, Occurrence, Verdict
 from runbook.outbox import Kind, Row, claim, enqueue, next_step
 from runbook.outbox import State as Sending
+from runbook.pause import Pause
 from runbook.ports import Delivery, Message
 from runbook.report import build, render_markdown, render_text
 from runbook.run import Attempt, State, abandoned, overran, settle
@@ -321,15 +323,18 @@ def test_each_of_fifty_rows_is_claimed_by_exactly_one_of_four(store, place):
 # -- plan ---------------------------------------------------------------------------------------------------------------
 
 
-def test_planning_twice_changes_nothing(store):
+def test_planning_twice_changes_nothing_but_the_hash_of_what_is_still_planned(store):
     planned(store, ONCE, OFTEN)
     with store.read() as books:
         before = books.ledger.session(MONDAY)
     with store.write() as books:
+        assert books.ledger.claim(before[0].key, "scheduler", NOW, 1)
+        running = books.ledger.entry(before[0].key)
         assert books.ledger.plan(agenda([ONCE, OFTEN], [session()]), "other", NOW) == []
-        assert books.ledger.plan([], "other") == []
+        assert books.ledger.plan([], "third") == []
     with store.read() as books:
-        assert books.ledger.session(MONDAY) == before
+        after = books.ledger.session(MONDAY)
+    assert after == [running, *(replace(e, config_hash="other") for e in before[1:])], "what runs was begun by the old"
     assert len(before) == 51
     assert {e.config_hash for e in before} == {"abc"}
 
@@ -729,6 +734,44 @@ def test_what_waits_comes_with_all_rows_of_its_key(store):
         books.alerts.enqueue([alarm, after, *messages("other", channels=("mail",))], MONDAY)
         books.alerts.store(next_step(claim(alarm, NOW), Delivery.SENT, NOW))
         assert [(r.seq, r.state) for r in books.alerts.waiting("phone")] == [(1, Sending.SENT), (2, Sending.QUEUED)]
+
+
+# -- people -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_is_put_once_and_ended_once(store):
+    asked = Ask(
+        "late@k",
+        AskKind.LATE,
+        MONDAY,
+        "verify",
+        "Run it?",
+        ("run", "skip"),
+        "skip",
+        {"why": "late"},
+        NOW,
+        slot="open-60m",
+    )
+    with store.write() as books:
+        first = books.asks.open(asked, 3)
+        assert first is not None
+        assert books.asks.open(asked) is None
+        assert books.asks.waiting() == [first]
+        done = first.answered("run", "cli:ravi", NOW)
+        assert books.asks.store(done)
+        assert not books.asks.store(first.answered("skip", "telegram:7", NOW))
+        assert books.asks.by_key("late@k") == done
+        assert books.asks.approved([MONDAY]) == {KEY}
+        assert books.asks.waiting() == []
+
+
+def test_a_pause_holds_until_it_ends(store):
+    with store.write() as books:
+        held = books.pauses.add(Pause("verify", NOW, None, "the broker is down", "cli:ravi"))
+        assert books.pauses.held(NOW) == [held]
+        books.pauses.end(held.number, "cli:ravi", at("09:00"))
+        assert books.pauses.held(at("09:01")) == []
+        assert [p.number for p in books.pauses.between(NOW, at("09:30"))] == [held.number]
 
 
 # -- lease, requests, calendars, feed -----------------------------------------------------------------------------------

@@ -233,7 +233,6 @@ class World:
         except Killed as gone:
             self._buried(str(gone))
             return
-        teller._epoch = engine.epoch
         self.say(f"started, epoch {engine.epoch}")
         self.engine, self.teller = engine, teller
         self.watching, self.mode = False, FeedWord.OFF
@@ -284,6 +283,8 @@ class World:
         for _ in range(20):
             engine.turn()
             self.turns += 1
+            if engine.lost and "hang" in engine.lost:  # as it should: whoever watches over it starts it anew
+                raise Killed(f"by itself: {engine.lost}")
             if engine.lost:
                 raise self.judge.broken(f"the engine gave up: {engine.lost}")
             if self.failed or (engine._inbox.empty() and not engine._backlog and not engine._wake.is_set()):

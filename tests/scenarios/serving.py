@@ -53,6 +53,7 @@ class Site:
     sim: Simulator
     opens: int = 11
     extra: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
     phone: stage.Phone = field(default_factory=lambda: stage.Phone(lambda _received: None))
 
     def __post_init__(self) -> None:
@@ -152,7 +153,7 @@ class Serving:
         with self.log.open("ab") as out:
             more = ["--debug"] if debug else []
             command = [sys.executable, "-W", "error", "-m", "runbook", *more, "--site", str(site.folder), "serve"]
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, env=clean())
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, env=clean(site.environment))
         self.pid = self.process.pid
 
     def ready(self) -> Serving:

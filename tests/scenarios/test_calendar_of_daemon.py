@@ -13,6 +13,7 @@ from runbook import app
 from runbook.adapters import exchange
 from runbook.alert import Alert
 from runbook.clock import SystemClock
+from runbook.config.defaults import JOBS
 from runbook.session import Day
 from tests.fakes import until
 
@@ -22,10 +23,7 @@ mode: local_paper
 openalgo: {url: "http://127.0.0.1:9", api_key: "${OPENALGO_API_KEY}"}
 symbols: [NIFTY]
 jobs:
-""" + "".join(
-    f"  - {{name: {name}, enabled: false}}\n"
-    for name in ("calendar_check", "verify_broker", "start_feed", "check_feed", "reconcile_paper", "report_day")
-)
+""" + "".join(f"  - {{name: {job['name']}, enabled: false}}\n" for job in JOBS)
 PAST, HOLIDAY = date(2023, 3, 6), date(2023, 1, 26)  # of years whose answers are settled, whenever this runs
 KILLED = "import os, sys\nsys.stdin.read()\nos.kill(os.getpid(), 9)\n"
 # The real child, but for one past session that it has forgotten.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DatabaseError
 
+from runbook.adapters.store.actions import Actions
 from runbook.adapters.store.alerts import Alerts
 from runbook.adapters.store.asks import Asks, Pauses
 from runbook.adapters.store.bases import Sqlite, base_of
@@ -20,6 +21,7 @@ from runbook.adapters.store.desk import DeskBook
 from runbook.adapters.store.feedlog import FeedLog
 from runbook.adapters.store.fence import newest
 from runbook.adapters.store.ledger import Ledger
+from runbook.adapters.store.milestones import Milestones
 from runbook.adapters.store.repeats import Repeats
 from runbook.adapters.store.schema import HEAD, metadata
 from runbook.adapters.store.silences import Silences
@@ -41,6 +43,8 @@ class Books:
         self.feed = FeedLog(connection)
         self.calendars = Calendars(connection)
         self.desk = DeskBook(connection)
+        self.actions = Actions(connection)
+        self.milestones = Milestones(connection)
         self.repeats = Repeats(connection)
         self.asks = Asks(connection)
         self.pauses = Pauses(connection)

@@ -28,7 +28,7 @@ class Asks:
         """Put a question; gives it with its number, or None when its key was asked before."""
         dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
         row = dialect.insert(table).values(_columns(ask) | {"key": ask.key, "epoch": epoch}).on_conflict_do_nothing()
-        if self._c.execute(row).rowcount != 1:
+        if self._c.execute(row.returning(table.c.id)).scalar_one_or_none() is None:
             return None
         return self.by_key(ask.key)
 

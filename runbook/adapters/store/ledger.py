@@ -31,6 +31,8 @@ class Ledger:
     ) -> list[Moved]:
         """Write down what is to happen; rows that are there stay, and those still planned move to their new times.
 
+        Those still planned run by the configuration that planned them last, and carry its hash.
+
         What was cancelled and is wanted again (a day that is open after all) is planned again, if at `now` it can start.
         """
         if not rows:
@@ -61,6 +63,11 @@ class Ledger:
         if new:
             dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
             self._c.execute(dialect.insert(occurrence).on_conflict_do_nothing(), new)
+        stale = and_(occurrence.c.state == State.PLANNED, occurrence.c.config_hash != config_hash)
+        for day in sessions:
+            jobs = {o.key.job for o, _ in rows if o.key.session == day}
+            where = and_(stale, occurrence.c.session == day, occurrence.c.job.in_(jobs))
+            self._c.execute(update(occurrence).where(where).values(config_hash=config_hash))
         return moved
 
     def cancel(self, keep: Iterable[Key], sessions: Iterable[date], reason: str) -> list[Key]:

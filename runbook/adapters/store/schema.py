@@ -336,3 +336,15 @@ tally = Table(
     Column("count", Integer, nullable=False),
     PrimaryKeyConstraint("session", "job", "first_at"),
 )  # fmt: skip
+
+milestone = Table(
+    "milestone", metadata,
+    Column("session", Day, nullable=False),
+    Column("word", String(10), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(10), nullable=False, index=True),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("changed_at", Instant, nullable=False),
+    PrimaryKeyConstraint("session", "word"),
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What people are asked and say (asks, pauses, silences), what commands did, and repeats that were rolled up."""
+"""What people are asked and say (asks, pauses, silences), what commands did, repeats that were rolled up, and milestones."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -101,3 +101,15 @@ def upgrade() -> None:
         sa.Column("count", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("session", "job", "first_at", name=op.f("pk_tally")),
     )
+    op.create_table(
+        "milestone",
+        sa.Column("session", sa.String(length=10), nullable=False),
+        sa.Column("word", sa.String(length=10), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("session", "word", name=op.f("pk_milestone")),
+    )
+    op.create_index(op.f("ix_milestone_state"), "milestone", ["state"])
