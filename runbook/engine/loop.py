@@ -179,7 +179,6 @@ class Engine:
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            self.turned = host_monotonic()
             self.turn()
             if self._lost:
                 break
@@ -188,6 +187,7 @@ class Engine:
 
     def turn(self) -> None:
         """Do all that is due now; what fails is in the log, and in `lost` where the engine must not go on."""
+        self.turned = host_monotonic()
         self._wake.clear()
         try:
             self._turn()

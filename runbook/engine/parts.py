@@ -119,10 +119,10 @@ class Parts:
     on_run: Callable[[Run], None] = lambda _run: None
     calendar_due: Callable[[datetime], Why | None] = lambda _now: None  # costs a look at some file names
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
-    asked: Callable[[Request], None] = lambda _request: None  # requests that are not the engine's own; must not block
-    keepers: Sequence[Keeper] = ()  # what the turn minds after its own; made by whoever knows the doors
     spawn: Callable[[Callable[[], None], str], None] = in_thread  # how what takes long is begun: (work, its name)
     seconds: Callable[[], float] = host_monotonic  # of real work, which time-outs are counted in
+    asked: Callable[[Request], None] = lambda _request: None  # requests that are not the engine's own; must not block
+    keepers: Sequence[Keeper] = ()  # what the turn minds after its own; made by whoever knows the doors
     asks: Sequence[Standing] = ()
     commands: Commands | None = None
     allowed: Sequence[CommandSpec] = ()

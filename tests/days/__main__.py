@@ -1,4 +1,4 @@
-"""Play one day again: `python -m tests.days SEED [--every 30s]` prints each event of it, and what it breaks."""
+"""Play one day again: `python -m tests.days SEED [--part hours]` prints each event of it, and what it breaks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tests.days.script import Script
 from tests.days.world import World, dump
 
 
-def play(seed: int, every: str, part: str) -> tuple[list[str], str]:
-    """The lines of one day, and what broke it."""
+def play(seed: int, every: str, part: str) -> tuple[int, list[str], str]:
+    """The number of events of one day, its lines, and what broke it: whole, or empty."""
     with TemporaryDirectory() as folder:
         world = World(Script(seed, every, part), Path(folder))
         why = ""
         try:
             world.play()
         except Broken as exc:
-            why = str(exc).splitlines()[0]
+            why = str(exc)
         finally:
             world.end()
-        return [*world.log, *dump(world.store.path)], why
+        return world.events, [*world.log, *dump(world.store.path)], why
 
 
 def main() -> int:
@@ -37,14 +37,16 @@ def main() -> int:
     ask.add_argument("--days", type=int, default=1, help="so many seeds from SEED on; only what breaks is printed")
     wanted = ask.parse_args()
     logging.disable(logging.CRITICAL)
-    failed = 0
+    failed = total = 0
     for seed in range(wanted.seed, wanted.seed + wanted.days):
-        lines, why = play(seed, wanted.every, wanted.part)
+        events, lines, why = play(seed, wanted.every, wanted.part)
+        total += events
         failed += bool(why)
         if wanted.days == 1:
             sys.stdout.write("\n".join(lines) + "\n")
         if why:
             sys.stdout.write(f"{why}\n")
+    sys.stdout.write(f"{wanted.days} days, {total} events, {failed} broken\n")
     return 1 if failed else 0
 
 

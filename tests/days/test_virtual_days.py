@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from runbook.clock import host_monotonic
+from tests.days.month import foretold, play_month
 from tests.days.script import Script
-from tests.days.world import World, dump
+from tests.days.world import World
 
-DAYS = 40  # in `make test`: the two densest stretches of a day, three to ten of them a second
-WHOLE = 1000  # in `make soak`: whole days
 ROOT = Path(__file__).resolve().parents[2]
 FAST = Path("/dev/shm") if Path("/dev/shm").is_dir() else None  # no power is cut here, so the file may lie in memory
+# An event is a turn of the engine, some thirty statements. So `make test` plays a few days, and the soak the thousand.
+FEW = 12
+MANY = {"hours": 800, "day": 200}
+AT_A_TIME, BLOCK = 2, 40
+
+Figure = Callable[[str, object], None]
 
 
 @pytest.fixture(autouse=True)
@@ -33,54 +40,68 @@ def _in_silence() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def play(seed: int, part: str = "day", every: str = "") -> tuple[int, list[str]]:
-    """Events and lines of one day; raises what it breaks."""
-    with TemporaryDirectory(dir=FAST) as folder:
-        world = World(Script(seed, every, part), Path(folder))
-        try:
-            world.play()
-            return world.events, [*world.log, *dump(world.store.path)]
-        finally:
-            world.end()
-
-
-def many(seeds: range, part: str, say: pytest.TerminalReporter | None) -> None:
-    begun, events = host_monotonic(), 0
+@pytest.mark.parametrize("block", range(2))
+def test_days_of_chance_break_no_promise(block: int, record_property: Figure):
+    begun, events, seeds = host_monotonic(), 0, range(block * FEW // 2, (block + 1) * FEW // 2)
     for seed in seeds:
-        events += play(seed, part)[0]
-    took = host_monotonic() - begun
-    line = f"{len(seeds)} virtual days ({part}): {events} events in {took:.1f} s, {len(seeds) / took:.1f} days/s"
-    if say is not None:
-        say.write_line(line)
-    else:
-        print(line)
+        with TemporaryDirectory(dir=FAST) as folder:
+            world = World(Script(seed, part="hours"), Path(folder))
+            try:
+                events += world.play().events
+            finally:
+                world.end()
+    record_property("figure", _figure(len(seeds), "hours", events, host_monotonic() - begun))
 
 
-@pytest.fixture
-def reporter(request: pytest.FixtureRequest) -> pytest.TerminalReporter | None:
-    return request.config.pluginmanager.get_plugin("terminalreporter")
+def _figure(days: int, part: str, events: int, took: float) -> str:
+    return f"{days} virtual days ({part}), {events} events, {took:.1f} s, {days / took:.1f} days/s"
 
 
-@pytest.mark.parametrize("block", range(4))
-def test_days_of_chance_break_no_promise(block: int, reporter: pytest.TerminalReporter | None):
-    many(range(block * DAYS // 4, (block + 1) * DAYS // 4), "hours", reporter)
+def _played(first: int, days: int, part: str, **more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.days", str(first), "--days", str(days), "--part", part]
+    env = os.environ | more | ({"TMPDIR": str(FAST)} if FAST else {})
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1500, check=False)
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("block", range(10))
-def test_a_thousand_whole_days_break_no_promise(block: int, reporter: pytest.TerminalReporter | None):
-    many(range(block * WHOLE // 10, (block + 1) * WHOLE // 10), "day", reporter)
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("part", list(MANY))
+def test_a_thousand_days_break_no_promise(part: str, record_property: Figure):
+    begun, days = host_monotonic(), MANY[part]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        blocks = list(pool.map(lambda first: _played(first, BLOCK, part), range(10_000, 10_000 + days, BLOCK)))
+    said = "\n".join(one.stdout + one.stderr for one in blocks if one.returncode)
+    assert not said, said
+    events = sum(int(found) for one in blocks for found in re.findall(r"(\d+) events", one.stdout))
+    record_property("figure", _figure(days, part, events, host_monotonic() - begun))
 
 
-@pytest.mark.parametrize("seed", [3, 26])
-def test_a_seed_is_the_same_day_again(seed: int):
+def test_a_seed_is_the_same_day_again():
     """Also in another process, whose sets and dicts of texts have another order."""
-    said = []
-    for salt in ("1", "2"):
-        command = [sys.executable, "-m", "tests.days", str(seed), "--part", "hours"]
-        env = os.environ | {"PYTHONHASHSEED": salt}
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=True)
-        said.append(done.stdout.splitlines())
-    assert said[0] == said[1]
-    assert len(said[0]) > 100
+    said = [_played(3, 1, "hours", PYTHONHASHSEED=salt) for salt in ("1", "2")]
+    assert [one.returncode for one in said] == [0, 0], said[0].stderr
+    first, second = (one.stdout.splitlines() for one in said)
+    assert first == second
+    assert len(first) > 100
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("days", "every"), [(30, "5m"), (5, "1m")])
+def test_a_month_leaves_memory_threads_and_files_as_they_were_and_a_database_as_large_as_foretold(
+    days: int, every: str, record_property: Figure
+):
+    with TemporaryDirectory(dir=FAST) as folder:
+        world, counted = play_month(Path(folder), days, every)
+    early, last = counted[days // 3], counted[-1]
+    each = (last.size - early.size) / (last.sessions - early.sessions)
+    promised = foretold(world).bytes
+    line = (
+        f"{days} virtual days, a check each {every}: {early.memory} -> {last.memory} bytes held, "
+        f"{last.threads} threads, {last.descriptors} files, {each:.0f} bytes a session, foretold {promised}"
+    )
+    record_property("figure", line)
+    assert {one.threads for one in counted} == {early.threads}
+    assert max(one.descriptors for one in counted[1:]) <= early.descriptors + 1
+    assert last.memory <= early.memory * 1.5 + 50_000, [one.memory for one in counted]
+    assert abs(each / promised - 1) < 0.15, line

@@ -283,6 +283,8 @@ class World:
         for _ in range(20):
             engine.turn()
             self.turns += 1
+            if engine.lost and "hang" in engine.lost:  # as it should: whoever watches over it starts it anew
+                raise Killed(f"by itself: {engine.lost}")
             if engine.lost:
                 raise self.judge.broken(f"the engine gave up: {engine.lost}")
             if self.failed or (engine._inbox.empty() and not engine._backlog and not engine._wake.is_set()):

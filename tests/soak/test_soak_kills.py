@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -44,6 +45,8 @@ from tests.soak import deaths
 from tests.soak.engine_child import calendar
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
+
+Figure = Callable[[str, object], None]
 
 KILLS = 200  # at random instants
 BENCHES = 2  # at a time, one to a core
@@ -193,16 +196,11 @@ class Bench:
         return Counter(file.read_text(encoding="utf-8").splitlines()) if file.exists() else Counter()
 
 
-def reported(request: pytest.FixtureRequest, line: str) -> None:
-    say = request.config.pluginmanager.get_plugin("terminalreporter")
-    say.write_line(line) if say is not None else print(line)
-
-
-def test_deaths_at_random_instants_leave_a_whole_ledger(tmp_path: Path, request: pytest.FixtureRequest):
+def test_deaths_at_random_instants_leave_a_whole_ledger(tmp_path: Path, record_property: Figure):
     with ThreadPoolExecutor(BENCHES) as pool:
         futures = [pool.submit(_random_deaths, tmp_path / str(n), 11 + n, KILLS // BENCHES) for n in range(BENCHES)]
         for one in futures:
-            reported(request, f"{KILLS // BENCHES} deaths at random: {one.result()}")
+            record_property("figure", f"{KILLS // BENCHES} deaths at random: {one.result()}")
 
 
 def _random_deaths(folder: Path, seed: int, kills: int) -> str:
@@ -222,14 +220,14 @@ def _random_deaths(folder: Path, seed: int, kills: int) -> str:
             bench.close()
 
 
-def test_deaths_at_every_named_point_leave_a_whole_ledger(tmp_path: Path, request: pytest.FixtureRequest):
+def test_deaths_at_every_named_point_leave_a_whole_ledger(tmp_path: Path, record_property: Figure):
     names = list(POINTS)
     assert len(names) >= 25
     with ThreadPoolExecutor(BENCHES) as pool:
         shares = [names[n::BENCHES] for n in range(BENCHES)]
         futures = [pool.submit(_named_deaths, tmp_path / str(n), 21 + n, share) for n, share in enumerate(shares)]
         for share, one in zip(shares, futures, strict=True):
-            reported(request, f"deaths at {len(share)} named points: {one.result()}")
+            record_property("figure", f"deaths at {len(share)} named points: {one.result()}")
 
 
 def _named_deaths(folder: Path, seed: int, points: list[str]) -> str:
