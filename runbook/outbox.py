@@ -122,8 +122,14 @@ def next_step(row: Row, delivery: Delivery, now: datetime, reason: str = "") -> 
 
 
 def recover(row: Row, now: datetime) -> Row:
-    """A row as a restart finds it: what was being sent when the process ended may have arrived."""
-    return next_step(row, Delivery.UNKNOWN, now, "runbook stopped while sending") if row.state is State.SENDING else row
+    """A row as a restart finds it: what was being sent when the process ended may have arrived, and is sent again, marked.
+
+    However often that happens: it is no word of the channel's, and told twice is better than told never.
+    """
+    if row.state is not State.SENDING:
+        return row
+    again = replace(row, repeat=True, changed_at=now, reason="runbook stopped while sending")
+    return replace(again, state=State.UNKNOWN) if now >= row.expires_at else _again(again, now)
 
 
 def text_of(row: Row) -> Message:

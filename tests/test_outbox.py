@@ -126,7 +126,11 @@ def test_a_restart_finds_what_was_being_sent_as_unknown_and_leaves_the_rest_alon
     queued = alarm()
     assert recover(queued, after(60)) is queued
     twice = recover(claim(row, after(65)), after(120))
-    assert twice.state is State.UNKNOWN, "two crashes in mid-send do not make a third copy"
+    assert (twice.state, twice.repeat) == (State.QUEUED, True), "two deaths in mid-send must not cost the alarm"
+    assert recover(claim(twice, LATE), LATE).state is State.UNKNOWN
+    assert attempt(twice, Delivery.UNKNOWN, after(130)).state is State.UNKNOWN, (
+        "the channel's own silence is repeated once"
+    )
 
 
 @pytest.mark.parametrize(

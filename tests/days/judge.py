@@ -210,6 +210,11 @@ class Judge:
         self._rows[row] = now
         if now == "sent":
             self._must(self._w.arrived[row], f"{row} is called sent and never arrived")
+        if now == "unknown" and reason == "runbook stopped while sending":
+            expires = self._db.execute(
+                "SELECT expires_at FROM outbox WHERE key=? AND channel=? AND kind=? AND seq=?", row
+            ).fetchone()[0]
+            self._must(EPOCH + expires * _MS <= self._w.clock.now(), f"{row} is given up because a process died")
         if now in ("dead", "unknown", "merged"):
             self._must(reason, f"{row} is {now} without a reason")
         if now in ("dead", "merged"):
