@@ -403,6 +403,7 @@ class Engine:
 
     def _overrun(self, held: _Running, now: datetime) -> None:
         held.budget.stop.set()
+        self._wake.set()  # the next row of this job need not wait
         self._settle(held.job, run.overran(held.job, held.attempt, now, self._planner.until(held.job, held.attempt)))
         if held.job.command is None:  # what runs as a child is ended by its door
             self._hung.add(str(held.attempt.occurrence.key), held.ended)

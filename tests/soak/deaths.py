@@ -31,7 +31,7 @@ VARIABLE = "RUNBOOK_TEST_DIES_AT"  # "point;n"
 
 WRITES: dict[str, tuple[type, str]] = {
     "plan": (Ledger, "plan"),
-    "claim": (Ledger, "claim"),
+    "claim": (Ledger, "claim_all"),
     "settle": (Ledger, "settle"),
     "end": (Ledger, "end"),
     "reopen": (Ledger, "reopen"),

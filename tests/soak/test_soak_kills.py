@@ -162,7 +162,8 @@ class Bench:
             before = self._starts()
             wait_until("the daemon starts", lambda: self._starts() > before, 40)
             ended.send_signal(signal.SIGTERM)
-        assert ended.wait(timeout=75) == -signal.SIGKILL, f"{point}: {self.log.read_text(encoding='utf-8')[-3000:]}"
+        wait_until(f"it dies at {point}", lambda: ended.poll() is not None, 75)
+        assert ended.returncode == -signal.SIGKILL, f"{point}: {self.log.read_text(encoding='utf-8')[-3000:]}"
 
     def _starts(self) -> int:
         return self.log.read_text(encoding="utf-8").count("started\n") if self.log.exists() else 0
