@@ -76,6 +76,7 @@ class Health:
     keep_sessions: int
     rollable: Mapping[date, int] | None
     backups: Sequence[tuple[str, int]]  # name and size, the oldest first
+    foretold: int | None = None  # bytes a session without trouble adds by this configuration; None: no session is known
 
     @property
     def per_session(self) -> float | None:
@@ -137,6 +138,9 @@ def render_health(health: Health, zone: ZoneInfo) -> str:
 def _growth(health: Health) -> str:
     each = health.per_session
     if each is None:
+        if health.foretold is not None:
+            year = megabytes(health.foretold * SESSIONS_A_YEAR)
+            return f"foretold {megabytes(health.foretold)} a session by this configuration, {year} in {SESSIONS_A_YEAR}"
         return f"not known before {_ENOUGH} sessions are in it"
     year = megabytes(each * SESSIONS_A_YEAR)
     return f"{megabytes(each)} a session (of {health.sessions}); {SESSIONS_A_YEAR} such sessions make {year}"
@@ -166,6 +170,7 @@ def health_json(health: Health) -> dict[str, Any]:
         "tables": [{"name": t.name, "rows": t.rows, "size": t.size} for t in health.tables],
         "sessions": health.sessions,
         "per_session": health.per_session,
+        "foretold": health.foretold,
         "free": health.free,
         "keep_sessions": health.keep_sessions,
         "rollable": None if health.rollable is None else {str(day): n for day, n in health.rollable.items()},

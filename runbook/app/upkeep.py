@@ -9,6 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runbook import growth
 from runbook.clock import host_monotonic
 from runbook.config import Config
 from runbook.errors import StoreError, UsageError
@@ -68,6 +69,7 @@ def examine(config: Config) -> Health:
     file = config.database_path
     proof, sizes = prove(file), measure(file)
     settings, rollable = config.settings, None
+    foretold: int | None = None
     if proof.version == HEAD and not proof.faults:
         from runbook.app.site import open_store
 
@@ -75,6 +77,9 @@ def examine(config: Config) -> Health:
         try:
             with store.read() as books:
                 newest = books.ledger.sessions(1)
+                calendar = books.calendars.load(settings.exchange)
+            if newest and calendar and (session := calendar.session_of(newest[0])):
+                foretold = growth.of_session(config.jobs, session, len(config.secrets.channels)).bytes
             old = _old(store, newest[0], settings.retention.repeats_sessions) if newest else []
             with store.read() as books:
                 rollable = {day: count for day in old if (count := books.repeats.rollable(day))}
@@ -85,7 +90,7 @@ def examine(config: Config) -> Health:
     return Health(
         str(file), proof.size, sizes.log, sizes.unused, proof.version, HEAD, proof.faults, sizes.settings, sizes.tables,
         sizes.sessions, proof.newest, sizes.free, settings.retention.repeats_sessions, rollable,
-        [(copy.name, copy.stat().st_size) for copy in copies],
+        [(copy.name, copy.stat().st_size) for copy in copies], foretold,
     )  # fmt: skip
 
 

@@ -15,12 +15,16 @@ import pytest
 from runbook import app
 from runbook.adapters.lock import DatabaseLock
 from runbook.adapters.store import Proof, Store, prove, prune, schema
+from runbook.agenda import agenda
 from runbook.app import upkeep
 from runbook.config import Config, parse
 from runbook.errors import AlreadyRunning, StoreError, StoreNewer, UsageError
+from runbook.growth import of_session
 from runbook.job import Verdict
+from runbook.session import INDIA
+from runbook.upkeep import render_health
 from tests import report_days
-from tests.fakes import ledger_file
+from tests.fakes import at, calendar, ledger_file, session
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=15)
@@ -176,6 +180,17 @@ def test_a_look_at_a_sound_database_finds_no_trouble(config, store):
     with store.write() as books:
         books.repeats.roll_up(days[0])
     assert list(app.examine(config).rollable or ()) == days[1:2]
+
+
+def test_before_there_are_sessions_to_judge_by_the_growth_is_foretold_from_the_configuration(config, store):
+    assert app.examine(config).foretold is None  # no session is known
+    with store.write() as books:
+        books.ledger.plan(agenda(config.jobs, [session()]), "abc")
+        books.calendars.keep(calendar(), {}, at("08:00"))
+    health = app.examine(config)
+    assert health.per_session is None
+    assert health.foretold == of_session(config.jobs, session(), 0).bytes > 500_000
+    assert "growth     foretold 0.6 MB a session by this configuration" in render_health(health, INDIA)
 
 
 def test_damage_a_wrong_reference_and_another_version_are_trouble(config, store):
