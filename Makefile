@@ -33,7 +33,7 @@ check: $(READY)  ## form, lint, types, walls
 	$(PY) -m pytest tests/test_architecture.py
 
 soak: $(READY)   ## what is too long for `make test`: kills, seeds, every scenario; at most forty minutes
-	$(PY) -m pytest -m soak --timeout 900
+	$(PY) -m pytest -m soak --timeout 1800
 
 bench: $(READY)  ## the figures behind what is claimed about speed and size
 	@for file in bench/bench_*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
