@@ -131,6 +131,16 @@ def test_a_flap_is_not_reminded_of(make: Make):
     assert len(desk.told()) == told
 
 
+def test_a_broker_that_is_lost_in_mid_session_is_not_said_again_all_night(make: Make):
+    desk = make(at("15:20"))
+    desk.broker()
+    desk.pass_to("15:39")
+    told = len(desk.told())
+    assert told == 10  # the alarm, and each second minute until the close at 15:40
+    desk.pass_to("23:00")
+    assert len(desk.told()) == told
+
+
 def test_a_broker_that_is_not_verified_is_said_again_until_the_open_and_not_after_it(make: Make):
     desk = make(at("09:10"))
     desk.broker()

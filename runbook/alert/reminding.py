@@ -16,7 +16,7 @@ def remind(alerts: Sequence[Alert], now: datetime, hours: Hours) -> list[AlertCh
     changes = []
     for alert in alerts:
         at = reminder_at(alert, hours)
-        if at is None or at > now or (RULES[alert.rule].until_open and _open_since(alert, now, hours)):
+        if at is None or at > now or (RULES[alert.rule].until_open and now >= _last(alert, hours)):
             continue
         most = RULES[alert.rule].reminders
         count = alert.reminded + 1
@@ -36,8 +36,7 @@ def reminder_at(alert: Alert, hours: Hours) -> datetime | None:
         return None
     at = alert.told_at + rule.remind
     if rule.until_open:
-        opens = hours.opens_after(alert.opened_at)
-        if opens is None or at >= opens:
+        if at >= _last(alert, hours):
             return None
     return at
 
@@ -65,9 +64,10 @@ def acknowledged(alert: Alert, by: str, note: str, now: datetime) -> AlertChange
     return AlertChange(ChangeKind.ACKED, now, replace(alert, acked=True, acked_at=now, acked_by=by, note=note))
 
 
-def _open_since(alert: Alert, now: datetime, hours: Hours) -> bool:
-    opens = hours.opens_after(alert.opened_at)
-    return opens is not None and opens <= now
+def _last(alert: Alert, hours: Hours) -> datetime:
+    """Where an alert that is said again until the open falls silent: at the open, or at the close of a session that was on."""
+    edges = (hours.opens_after(alert.opened_at), hours.close_after(alert.opened_at))
+    return min((edge for edge in edges if edge is not None), default=alert.opened_at)
 
 
 def _speaks(alert: Alert) -> bool:

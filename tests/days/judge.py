@@ -73,6 +73,7 @@ class Judge:
         self._state: dict[Key, str] = {}
         self._tries: dict[Key, list[list[Any]]] = defaultdict(list)  # [actor, outcome, verdict]
         self._since: dict[Key, datetime] = {}  # when it was planned, or moved
+        self._moved: dict[Key, float] = {}  # by the clock that only goes forward
         self._ended_at: dict[Key, float] = {}
         self._open: dict[Key, int] = {}
         self._rows: dict[RowKey, str] = {}
@@ -140,6 +141,7 @@ class Judge:
 
     def _planned(self, day: str, job: str, slot: str) -> None:
         self._since[day, job, slot] = self._w.clock.now()
+        self._moved[day, job, slot] = self._w.clock.seconds
 
     def _excused(self, key: Key, due: int, latest: int, reason: str) -> None:
         """What is missed is missed for a reason that is not runbook's: nobody was there, or something stood before it."""
@@ -180,7 +182,7 @@ class Judge:
                     and verdict != "ok"
                     and spec
                     and spec.repeat_until_ok
-                    and self._w.stepped_at < self._ended_at[key]
+                    and max(self._w.stepped_at, self._moved[key]) < self._ended_at[key]
                 ):
                     since = self._w.clock.seconds - self._ended_at[key]
                     self._must(
@@ -394,10 +396,15 @@ class Judge:
         for row, state in self._rows.items():
             key, channel, _, seq = row
             if state == "merged":
-                word = [
-                    s for r, s in self._rows.items() if r[:2] == (key, channel) and r[2] == "resolved" and r[3] > seq
-                ]
-                self._must(word and word[-1] in ("sent", "unknown", "dead", "queued"), f"{row} was merged into nothing")
+                later = [s for r, s in self._rows.items() if r[:2] == (key, channel) and r[3] > seq]
+                told = any(s in ("sent", "unknown", "dead", "queued") for s in later)
+                self._must(told, f"{row} was merged into nothing")
+        for (number,) in self._db.execute("SELECT id FROM alert"):
+            said = self._db.execute(
+                "SELECT count(*) FROM alert_event WHERE alert_id=? AND kind='reminded'", (number,)
+            ).fetchone()[0]
+            # Every second minute of a session of 385, and no longer than it.
+            self._must(said <= 385 / 2 + 30, f"alert {number} was said again {said} times")
         self._explained()
         if w.script.quiet and w.script.part == "day":
             titles = sorted({title for (title,) in self._db.execute("SELECT title FROM outbox")})
