@@ -35,9 +35,8 @@ def reminder_at(alert: Alert, hours: Hours) -> datetime | None:
     if rule.reminders is not None and alert.reminded >= rule.reminders:
         return None
     at = alert.told_at + rule.remind
-    if rule.until_open:
-        if at >= _last(alert, hours):
-            return None
+    if rule.until_open and at >= _last(alert, hours):
+        return None
     return at
 
 
