@@ -141,6 +141,18 @@ def test_a_broker_that_is_lost_in_mid_session_is_not_said_again_all_night(make: 
     assert len(desk.told()) == told
 
 
+def test_nothing_is_said_again_at_night_and_what_is_still_there_in_the_morning_is(make: Make):
+    desk = make(at("15:20"))
+    desk.feed("blind", unreachable=True)
+    desk.pass_to("16:44")
+    told = len(desk.told())
+    assert told == 1 + 42  # the alarm, and each second minute from 15:22 to 16:44
+    desk.pass_to("08:14", TUESDAY)
+    assert len(desk.told()) == told
+    desk.pass_to("08:20", TUESDAY)
+    assert len(desk.told()) > told
+
+
 def test_a_broker_that_is_not_verified_is_said_again_until_the_open_and_not_after_it(make: Make):
     desk = make(at("09:10"))
     desk.broker()

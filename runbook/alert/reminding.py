@@ -35,6 +35,8 @@ def reminder_at(alert: Alert, hours: Hours) -> datetime | None:
     if rule.reminders is not None and alert.reminded >= rule.reminders:
         return None
     at = alert.told_at + rule.remind
+    if not hours.loud(at):  # what is critical rings at night once; said again it is when somebody can act
+        at = hours.wakes(at) or at
     if rule.until_open and at >= _last(alert, hours):
         return None
     return at
