@@ -26,14 +26,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from runbook.adapters.scheduler import AlarmClock  # noqa: E402 - this checkout's: see the path above
-from runbook.adapters.store import Store  # noqa: E402
-from runbook.clock import RehearsalClock, host_now  # noqa: E402
-from runbook.engine import Engine, Parts  # noqa: E402
-from runbook.job import Context, Found, JobSpec, Verdict  # noqa: E402
-from runbook.session import INDIA  # noqa: E402
-from runbook.teller import Teller, Voice  # noqa: E402
-from runbook.trigger import Anchor, At, Every  # noqa: E402
-from tests.fakes import MONDAY, FakeDesk, FakeNotifier, at, calendar, ledger_file  # noqa: E402
+from runbook.adapters.store import Store  # noqa: E402 - as above
+from runbook.clock import RehearsalClock, host_now  # noqa: E402 - as above
+from runbook.engine import Engine, Parts  # noqa: E402 - as above
+from runbook.job import Context, Found, JobSpec, Verdict  # noqa: E402 - as above
+from runbook.session import INDIA  # noqa: E402 - as above
+from runbook.teller import Teller, Voice  # noqa: E402 - as above
+from runbook.trigger import Anchor, At, Every  # noqa: E402 - as above
+from tests.fakes import MONDAY, FakeDesk, FakeNotifier, at, calendar, ledger_file  # noqa: E402 - as above
 
 GOAL = {1: 8.0, 100: 30.0}
 EVERY = {1: 1, 100: 3}  # seconds between two instants

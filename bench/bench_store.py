@@ -45,7 +45,7 @@ def fill(store: Store, day: date) -> None:
         )  # fmt: skip
     with store.write() as books:
         books.ledger._c.execute(schema.occurrence.insert(), rows)  # noqa: SLF001  # as many rows as a day leaves, at once
-        books.ledger._c.execute(schema.attempt.insert(), tries)  # noqa: SLF001
+        books.ledger._c.execute(schema.attempt.insert(), tries)  # noqa: SLF001  # as above
         for n in range(SAMPLES):
             books.feed.sample(day, opens + timedelta(minutes=n), TOTALS)
 

@@ -84,12 +84,11 @@ def judge(
     `unknown` are the days of which the calendar does not know whether they are sessions, each with why: what acts is held.
     `paused` are the jobs that a person holds back, each in words; `approved` the rows that one said to run however late.
     """
+    held = {key for key, job in jobs.items() if job.acts}
     return [
         End(entry.key, State.SKIPPED, f"held: {unknown[entry.key.session]}")
-        if entry.key.session in unknown and (job := jobs.get(entry.key.job)) is not None and job.acts
-        else End(entry.key, State.SKIPPED, paused[entry.key.job])
-        if entry.key.job in paused
-        else _one(entry, jobs, siblings, now, zone, down, approved=entry.key in approved)
+        if entry.key.session in unknown and entry.key.job in held
+        else _one(entry, jobs, siblings, now, zone, down, paused, approved)
         for entry in due
     ]
 
@@ -101,10 +100,12 @@ def _one(
     now: datetime,
     zone: ZoneInfo,
     down: tuple[datetime, datetime] | None,
-    *,
-    approved: bool,
+    paused: Mapping[str, str],
+    approved: Collection[Key],
 ) -> Decision:
     key, occurrence = entry.key, entry.occurrence
+    if key.job in paused:
+        return End(key, State.SKIPPED, paused[key.job])
     job = jobs.get(key.job)
     if job is None:
         return End(key, State.CANCELLED, f"{key.job} is no longer in the configuration")
@@ -141,7 +142,7 @@ def _one(
     late = now - occurrence.due > _PUNCTUAL
     if job.if_late is IfLate.SKIP and late:
         return End(key, State.SKIPPED, f"late: it was due at {_clock(occurrence.due, zone, now)}, and `if_late: skip`")
-    if job.if_late is IfLate.ASK and late and not approved:
+    if job.if_late is IfLate.ASK and late and key not in approved:
         return Wait(key, f"late: it was due at {_clock(occurrence.due, zone, now)}, a person is asked", ask=True)
     return Start(key)
 

@@ -15,6 +15,7 @@ from runbook.session import SessionCalendar
 if TYPE_CHECKING:
     from runbook.command import CommandSpec, Preflight
 
+KIND = "remedy"  # of a request on the desk: run one by hand
 RESTART, LEAVE = "restart", "leave"  # what a person can say; silence is the second
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from runbook import app, people
 from runbook.alerts_screen import alerts_json, render_alerts, render_silences, silences_json
 from runbook.clock import SystemClock
-from runbook.commands.read import ledger
+from runbook.commands.ledger import actor, ledger
 
 if TYPE_CHECKING:
     from runbook.adapters.store import Books
@@ -69,6 +68,6 @@ def unsilence(args: argparse.Namespace) -> int:
 def _say(args: argparse.Namespace, words: Callable[[Books, str, datetime], str]) -> int:
     config = app.load_config(args.site)
     with ledger(config) as store, store.write() as books:
-        said = words(books, f"cli:{getpass.getuser()}", SystemClock().now())
+        said = words(books, actor(), SystemClock().now())
     print(said)
     return 0

@@ -3,52 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runbook import app, people
 from runbook.ask import Ask
 from runbook.clock import SystemClock, host_monotonic
-from runbook.config import Config
-from runbook.errors import StoreError, UsageError
+from runbook.commands.ledger import actor, ledger
+from runbook.errors import UsageError
 from runbook.fault import nearest
 from runbook.pause import ALL
 from runbook.people.asks import request_check
 from runbook.report.asked import ask_json, ask_lines
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Store
+    pass
 
 _BROKER = "verify_broker"
 _NEWEST = 50  # of asks that `--all` shows
 _PATIENCE = 45.0  # real seconds for a check to be taken and to end
 
 
-@contextmanager
-def _ledger(config: Config) -> Iterator[Store]:
-    store = app.open_store(config, busy_seconds=5)
-    try:
-        if not store.exists:
-            raise StoreError(f"{config.database_path.name}: no ledger here yet", hint="`runbook init` makes it")
-        store.check()
-        yield store
-    finally:
-        store.close()
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"[:60]
-
-
 def asks(args: argparse.Namespace) -> int:
     """What is open, or with --all the newest."""
     config = app.load_config(args.site)
-    with _ledger(config) as store:
+    with ledger(config) as store:
         zone = app.almanac(config, store).calendar().zone
         with store.read() as books:
             held: Sequence[Ask] = books.asks.newest(_NEWEST) if args.all else books.asks.waiting()
@@ -64,8 +46,8 @@ def asks(args: argparse.Namespace) -> int:
 def answer(args: argparse.Namespace) -> int:
     """One answer."""
     config = app.load_config(args.site)
-    with _ledger(config) as store, store.write() as books:
-        said = people.answer(books, args.number, args.choice, args.note, _actor(), SystemClock().now())
+    with ledger(config) as store, store.write() as books:
+        said = people.answer(books, args.number, args.choice, args.note, actor(), SystemClock().now())
     print(said)
     return 0
 
@@ -73,10 +55,10 @@ def answer(args: argparse.Namespace) -> int:
 def recheck(args: argparse.Namespace) -> int:
     """Ask the live daemon, wait for the verdict; 0 when the broker is verified, 1 when not."""
     config = app.load_config(args.site)
-    with _ledger(config) as store:
+    with ledger(config) as store:
         asked_at = SystemClock().now()
         with store.write() as books:
-            number, key = request_check(books, _BROKER, _actor(), asked_at)
+            number, key = request_check(books, _BROKER, actor(), asked_at)
         print(f"asked the daemon to run {key} (request {number})", file=sys.stderr)
         until, pause = host_monotonic() + _PATIENCE, threading.Event()
         while host_monotonic() < until:
@@ -101,19 +83,19 @@ def pause(args: argparse.Namespace) -> int:
     names = [job.name for job in config.jobs]
     _named(args.step, [*names, ALL])
     now = SystemClock().now()
-    with _ledger(config) as store:
+    with ledger(config) as store:
         zone = app.almanac(config, store).calendar().zone
         until = people.parse_until(args.until, now, zone) if args.until is not None else None
         with store.write() as books:
-            print(people.pause(books, args.step, until, args.reason, _actor(), now, known=names))
+            print(people.pause(books, args.step, until, args.reason, actor(), now, known=names))
     return 0
 
 
 def resume(args: argparse.Namespace) -> int:
     """End a pause."""
     config = app.load_config(args.site)
-    with _ledger(config) as store, store.write() as books:
-        print(people.resume(books, args.step, _actor(), SystemClock().now()))
+    with ledger(config) as store, store.write() as books:
+        print(people.resume(books, args.step, actor(), SystemClock().now()))
     return 0
 
 
@@ -122,8 +104,8 @@ def skip(args: argparse.Namespace) -> int:
     config = app.load_config(args.site)
     names = [job.name for job in config.jobs]
     _named(args.step, [*names, ALL])
-    with _ledger(config) as store, store.write() as books:
-        print(people.skip(books, args.step, args.session, args.reason, _actor(), SystemClock().now(), known=names))
+    with ledger(config) as store, store.write() as books:
+        print(people.skip(books, args.step, args.session, args.reason, actor(), SystemClock().now(), known=names))
     return 0
 
 

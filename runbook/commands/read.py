@@ -6,20 +6,19 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from runbook import app
 from runbook.clock import SystemClock
+from runbook.commands.ledger import ledger
 from runbook.config import Config
 from runbook.errors import CalendarError, StoreError, UsageError
 from runbook.pause import Pause
 from runbook.session import SessionCalendar
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Store
+    pass
 
 _PLAN_DAYS = 3
 _MOST_DAYS = 400
@@ -27,18 +26,6 @@ _BEHIND = (
     "note: calendar files changed since the session table was computed; a daemon that runs reads them within a minute, "
     "else `runbook init` does"
 )
-
-
-@contextmanager
-def ledger(config: Config) -> Iterator[Store]:
-    store = app.open_store(config, busy_seconds=5)
-    if not store.exists:
-        raise StoreError(f"{config.database_path.name}: no ledger here yet", hint="`runbook init` makes it")
-    try:
-        store.check()
-        yield store
-    finally:
-        store.close()
 
 
 def plan(args: argparse.Namespace) -> int:

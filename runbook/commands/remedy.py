@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from runbook import app
-from runbook.clock import SystemClock, host_monotonic
+from runbook.clock import SystemClock
 from runbook.command import preflight
+from runbook.commands.ledger import actor, answer_to, ledger
 from runbook.config import Config
-from runbook.errors import JobFailed, StoreError, UsageError
+from runbook.errors import JobFailed, UsageError
 from runbook.fault import nearest
-from runbook.remedy import Action, Gate, Remedy, as_json, gates, market_at, words
+from runbook.remedy import KIND, Action, Gate, Remedy, as_json, gates, market_at, words
 from runbook.report.layout import WIDTH, clock, wrap
 from runbook.session import SessionCalendar
-
-_ANSWER_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,39 +72,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _ask_daemon(config: Config, found: Remedy, reason: str) -> int:
-    store = app.open_store(config)
-    try:
-        store.check()
-        by = f"cli:{getpass.getuser()}"
-        by = f"{by} ({reason})"[:60] if reason else by
-        with store.write() as books:
-            number = books.desk.ask("remedy", {"name": found.name}, by, SystemClock().now())
-        until, pause = host_monotonic() + _ANSWER_SECONDS, threading.Event()
-        while host_monotonic() < until:
-            with store.read() as books:
-                asked = books.desk.request(number)
-            if asked is not None and asked.answer is not None:
-                print(asked.answer)
-                return 0 if asked.answer.startswith("started") else 1
-            pause.wait(0.2)
-    finally:
-        store.close()
-    print("the daemon has not taken it yet; its next pulse will", file=sys.stderr)
-    return 1
+    with ledger(config) as store:
+        said = answer_to(store, KIND, {"name": found.name}, actor(reason))
+    if said is None:
+        print("the daemon has not taken it yet; its next pulse will", file=sys.stderr)
+        return 1
+    print(said)
+    return 0 if said.startswith("started") else 1
 
 
 def _stands(config: Config, remedies: Sequence[Remedy]) -> tuple[SessionCalendar, list[_Stands]]:
-    store, now = app.open_store(config, busy_seconds=5), SystemClock().now()
-    if not store.exists:
-        raise StoreError(f"{config.database_path.name}: no ledger here yet", hint="`runbook init` makes it")
-    try:
-        store.check()
+    now = SystemClock().now()
+    with ledger(config) as store:
         calendar = app.almanac(config, store).calendar()
         today = calendar.today(now)
         with store.read() as books:
             rows = {one.name: books.actions.of(one.name, today) for one in remedies}
-    finally:
-        store.close()
     door = app.commands(config)
     market = market_at(calendar, now)
     return calendar, [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import getpass
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from runbook import app
 from runbook.clock import SystemClock, host_monotonic
+from runbook.commands.ledger import ANSWER_SECONDS, actor, answer_to, ledger
 from runbook.config import Config
 from runbook.errors import CalendarError, ConfigError, EngineGone, JobFailed, StoreError, UsageError
 from runbook.fault import Fault, nearest
@@ -28,7 +28,6 @@ from runbook.sweeper import EXIT_CODE
 if TYPE_CHECKING:
     from runbook.adapters.store import Store
 
-_ANSWER_SECONDS = 20.0
 _RELOAD_SECONDS = 60.0  # it may wait for a step, and ask whether each channel can be understood
 _NEWS_SECONDS = 30.0
 _LAST_WORDS = 15.0  # for the outbox, when the process ends because something hangs
@@ -139,7 +138,7 @@ def reload(args: argparse.Namespace) -> int:
     if not app.locked(config):
         print("no daemon runs on this ledger; the next `runbook serve` reads the file", file=sys.stderr)
         return 3
-    if (said := _have(config, "reload", {"now": args.now}, _actor(args), _RELOAD_SECONDS)) is None:
+    if (said := _have(config, "reload", {"now": args.now}, _RELOAD_SECONDS)) is None:
         print("the daemon has not answered yet; `runbook status` says which configuration is in force", file=sys.stderr)
         return 1
     print(said)
@@ -155,30 +154,16 @@ def drill(args: argparse.Namespace) -> int:
     within = args.within.total_seconds()
     if not _DRILL[0] <= within <= _DRILL[1]:
         raise UsageError(f"--within {within:.0f}s: accepted are 30s to 30m, for example --within 5m")
-    if (said := _have(config, "drill", {"within": within, "yes": args.yes}, _actor(args), _ANSWER_SECONDS)) is None:
+    if (said := _have(config, "drill", {"within": within, "yes": args.yes})) is None:
         print("the daemon has not answered yet; its log says whether a drill has begun", file=sys.stderr)
         return 1
     print(said)
     return 1 if said.startswith("refused") else 0
 
 
-def _have(config: Config, kind: str, data: dict[str, object], by: str, seconds: float) -> str | None:
-    """Ask the live daemon, and wait for its answer; None when none came in time."""
-    store = app.open_store(config)
-    try:
-        store.check()
-        with store.write() as books:
-            number = books.desk.ask(kind, data, by, SystemClock().now())
-        until, pause = host_monotonic() + seconds, threading.Event()
-        while host_monotonic() < until:
-            with store.read() as books:
-                asked = books.desk.request(number)
-            if asked is not None and asked.answer is not None:
-                return asked.answer
-            pause.wait(0.1)
-    finally:
-        store.close()
-    return None
+def _have(config: Config, kind: str, data: dict[str, object], seconds: float = ANSWER_SECONDS) -> str | None:
+    with ledger(config) as store:
+        return answer_to(store, kind, data, actor(), seconds)
 
 
 def _leave(daemon: app.Daemon) -> None:
@@ -219,7 +204,7 @@ def run(args: argparse.Namespace) -> int:
         calendar = daemon.almanac.calendar()
         key = _key(args, job, calendar, daemon.clock.now())
         _refuse_repeat(args, daemon.store, key)
-        done = daemon.engine.run_here(key, _actor(args), again=True)
+        done = daemon.engine.run_here(key, actor(args.reason), again=True)
         _wait_for_news(daemon)
     finally:
         daemon.stop()
@@ -261,38 +246,18 @@ def _wait_for_news(daemon: app.Daemon) -> None:
 
 
 def _ask_daemon(args: argparse.Namespace, config: Config, job: JobSpec) -> int:
-    store = app.open_store(config)
-    try:
-        store.check()
+    with ledger(config) as store:
         calendar = app.almanac(config, store).calendar()
-        now = SystemClock().now()
-        key = _key(args, job, calendar, now)
-        with store.read() as books:
-            held = books.ledger.entry(key)
-        if held is not None and held.state is State.SUCCEEDED and not args.again:
-            raise JobFailed(f"{key} has succeeded already", hint="--again runs it once more")
+        key = _key(args, job, calendar, SystemClock().now())
+        _refuse_repeat(args, store, key)
+        print(f"asked the daemon to run {key}", flush=True)
         data = {"session": str(key.session), "job": key.job, "slot": key.slot, "reason": args.reason}
-        with store.write() as books:
-            number = books.desk.ask("run", data, _actor(args), now)
-        print(f"asked the daemon to run {key} (request {number})")
-        until, pause = host_monotonic() + _ANSWER_SECONDS, threading.Event()
-        while host_monotonic() < until:
-            with store.read() as books:
-                asked = books.desk.request(number)
-            if asked is not None and asked.answer is not None:
-                print(asked.answer)
-                return 0 if asked.answer.startswith("started") else 1
-            pause.wait(0.2)
-    finally:
-        store.close()
-    print("the daemon has not taken it yet; its next pulse will", file=sys.stderr)
-    return 1
-
-
-def _actor(args: argparse.Namespace) -> str:
-    who = f"cli:{getpass.getuser()}"
-    reason = getattr(args, "reason", "")
-    return f"{who} ({reason})"[:60] if reason else who
+        said = answer_to(store, "run", data, actor(args.reason))
+    if said is None:
+        print("the daemon has not taken it yet; its next pulse will", file=sys.stderr)
+        return 1
+    print(said)
+    return 0 if said.startswith("started") else 1
 
 
 def _key(args: argparse.Namespace, job: JobSpec, calendar: SessionCalendar, now: datetime) -> Key:

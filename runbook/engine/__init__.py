@@ -5,7 +5,11 @@ planner    calendar and jobs -> the agenda in the ledger; what may start now
 takeover   what a starting engine finds of the one before it
 alerting   causes -> alert changes -> outbox rows, in one transaction
 asking     opens questions to people, and closes them
-watch      what the passing of time alone brings
+watch      what the passing of time alone brings: hold-downs, deadlines, the morning's login
+minding    reminders, the next channels, the end of a silence
+channels   a channel that is dead, and one that is back
+remedies   an alert that may bring a command about
+hung       steps left behind in threads that cannot be ended
 beacon     last in the turn: systemd and the outside are told that it came about
 courier    carries pings and milestones outside, in a thread of its own
 loop       the turn: record, renew, plan, claim, run, settle

@@ -15,16 +15,18 @@ from runbook.alert import CalendarDoubt, JobSettled, Notice, Severity
 from runbook.almanac import Why
 from runbook.budget import Budget
 from runbook.clock import host_monotonic
-from runbook.engine import hung, remedies, takeover
+from runbook.engine import hung, takeover
 from runbook.engine.alerting import Alerting
 from runbook.engine.asking import Asking
 from runbook.engine.channels import Channels
 from runbook.engine.minding import Minder
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
+from runbook.engine.remedies import Remedies
 from runbook.engine.watch import Watch
 from runbook.errors import JobFailed, LeaseLost, RunbookError, Stopped, StoreError
 from runbook.job import Context, JobSpec, Key, Verdict
+from runbook.remedy import KIND
 from runbook.run import Attempt, Run, State
 
 log = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ class Engine:
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions, lambda: self._planner.calendar)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
         asking = Asking(self._planner, self._alerting, self._jobs, parts.asks)
-        self._remedies = remedies.Remedies(parts, self._planner, self._alerting, lambda: self._epoch, self.wake)
+        self._remedies = Remedies(parts, self._planner, self._alerting, lambda: self._epoch, self.wake)
         self._keepers: tuple[Keeper, ...] = (
             asking, self._watch,  # the watch's reminder names what was asked
             Minder(self._alerting), Channels(self._alerting, parts), self._remedies,
@@ -468,7 +470,7 @@ class Engine:
 
     def _requests(self, now: datetime) -> None:
         with self._p.store.read() as books:
-            asked = [one for one in books.desk.open_requests() if one.kind != remedies.KIND]  # those are its keeper's
+            asked = [one for one in books.desk.open_requests() if one.kind != KIND]  # those are its keeper's
         for one in asked:
             if one.kind != "run":
                 self._p.asked(one)

@@ -18,7 +18,7 @@ from runbook.engine.alerting import Alerting
 from runbook.engine.parts import Parts
 from runbook.engine.planner import Planner
 from runbook.job import JobSpec, Key, Verdict
-from runbook.remedy import LEAVE, RESTART, Action, Checked, Did, Gate, Remedy, Said, market_at
+from runbook.remedy import KIND, LEAVE, RESTART, Action, Checked, Did, Gate, Remedy, Said, market_at
 
 if TYPE_CHECKING:
     from runbook.adapters.store import Books, Store
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BY_HAND = "by hand"
-KIND = "remedy"  # of a request on the desk
 _VERIFY_EVERY = timedelta(seconds=10)
 _LOOK_AGAIN = timedelta(minutes=10)  # for a unit that was not there
 
