@@ -49,9 +49,9 @@ class Pattern:
         return self._names(RULES[alert.rule]) and set(self.labels) <= set(alert.labels)
 
     @property
-    def may_be_critical(self) -> bool:
-        """Whether anything it can be about is ever critical."""
-        return any(s in (Severity.CRITICAL, None) for rule in self.rules() for s in (rule.live, rule.paper))
+    def critical(self) -> tuple[AlertRule, ...]:
+        """The rules it can be about that are ever critical."""
+        return tuple(r for r in self.rules() if {r.live, r.paper} & {Severity.CRITICAL, None})
 
     def _names(self, rule: AlertRule) -> bool:
         return self.name in (rule.name, rule.incident) or rule.name.startswith(f"{self.name}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from runbook.config.form import as_channel
+from runbook.config.channels import as_channel
 from runbook.fault import Document, Fault, dotted
 from runbook.fault import Path as Key
 

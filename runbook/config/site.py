@@ -18,7 +18,8 @@ from runbook.alert import AlertPolicy
 from runbook.ask import Standing
 from runbook.command import CommandSpec
 from runbook.config import allowed, defaults
-from runbook.config.form import Channel, OpenAlgo, Settings, is_loopback
+from runbook.config.channels import Channel
+from runbook.config.form import OpenAlgo, Settings, is_loopback
 from runbook.config.secrets import Expander, Secrets, gather, mapping, mask_url
 from runbook.errors import ConfigError
 from runbook.fault import Document, Fault, Unfit, faults_from_validation, nearest

@@ -48,8 +48,8 @@ def silence(
         raise UsageError(f"a silence of {length} is none; accepted: more than nothing, 30 days at most", hint=example)
     if not reason.strip():
         raise UsageError("a silence needs a reason", hint=example)
-    if length > LONGEST_CRITICAL and found.may_be_critical and not critical:
-        names = ", ".join(rule.name for rule in found.rules())
+    if length > LONGEST_CRITICAL and found.critical and not critical:
+        names = ", ".join(rule.name for rule in found.critical)
         raise UsageError(
             f"{found} may be critical ({names}) and is silenced for 2h at most",
             hint="make it shorter, name a rule that is never critical, or say `--critical`",

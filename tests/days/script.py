@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.alert import FeedWord
 from runbook.config.defaults import JOBS
-from runbook.config.form import Job
+from runbook.config.jobs import Job
 from runbook.job import JobSpec
 from runbook.session import INDIA, Day, DayStatus, SessionCalendar
 from tests.fakes import MONDAY, TUESDAY, at, session
