@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 BUSY_SECONDS = 15  # longer than a backup or a database browser holds the file
+_NEWEST = select(newest())
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -84,7 +85,7 @@ class Store:
         """A transaction that stands alone; raises StoreBusy when another process kept it waiting for too long."""
         with self._named(), self._engine.begin() as connection:
             # No take-over can come between this look and the end: it would be a write as well.
-            if self.epoch is not None and connection.execute(select(newest())).scalar_one() > self.epoch:
+            if self.epoch is not None and connection.execute(_NEWEST).scalar_one() > self.epoch:
                 raise LeaseLost("another process has taken the lease of this database")
             yield Books(connection)
 

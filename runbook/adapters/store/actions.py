@@ -5,10 +5,16 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
 from runbook.adapters.store.schema import action
 from runbook.remedy import Action, Checked, Did
+
+_ACTIONS = select(action).order_by(action.c.id)
+_OF = _ACTIONS.where(
+    action.c.name == bindparam("name"), or_(action.c.session == bindparam("day"), action.c.cause == bindparam("cause"))
+)
+_OPEN = _ACTIONS.where(or_(action.c.ended_at.is_(None), (action.c.outcome == Did.DONE) & action.c.verified.is_(None)))
 
 
 class Actions:
@@ -43,22 +49,17 @@ class Actions:
 
     def of(self, name: str, session: date, cause: str = "") -> list[Action]:
         """The runs of one remedy in `session`, and those of any session against `cause`; the oldest first."""
-        rows = select(action).where(action.c.name == name, or_(action.c.session == session, action.c.cause == cause))
-        return [_action(r) for r in self._c.execute(rows.order_by(action.c.id))]
+        return [_action(r) for r in self._c.execute(_OF, {"name": name, "day": session, "cause": cause})]
 
     def one(self, number: int) -> Action:
-        return _action(self._c.execute(select(action).where(action.c.id == number)).one())
+        return _action(self._c.execute(_ACTIONS.where(action.c.id == number)).one())
 
     def open(self) -> list[Action]:
         """What runs, or has done its work and is not verified yet."""
-        verifying = (action.c.outcome == Did.DONE) & action.c.verified.is_(None)
-        rows = select(action).where(or_(action.c.ended_at.is_(None), verifying)).order_by(action.c.id)
-        return [_action(r) for r in self._c.execute(rows)]
+        return [_action(r) for r in self._c.execute(_OPEN)]
 
     def of_session(self, session: date) -> list[Action]:
-        return [
-            _action(r) for r in self._c.execute(select(action).where(action.c.session == session).order_by(action.c.id))
-        ]
+        return [_action(r) for r in self._c.execute(_ACTIONS.where(action.c.session == session))]
 
 
 def _action(r: Row[Any]) -> Action:

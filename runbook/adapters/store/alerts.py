@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy import Row as SqlRow
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -16,6 +16,35 @@ from runbook.adapters.store.schema import alert, alert_event, outbox
 from runbook.alert import Alert, AlertChange, AlertState, Severity
 from runbook.outbox import Kind, Row, State
 from runbook.ports import Message
+
+_UNRESOLVED = alert.c.state != AlertState.RESOLVED
+_UNFINISHED = outbox.c.state.in_((State.QUEUED, State.SENDING))
+_SINCE: Any = bindparam("since")
+_SESSION: Any = bindparam("day")
+_CHANNEL: Any = bindparam("of_channel")
+# An UPDATE sets what columns are given beside these names.
+_SAME = and_(*(outbox.c[name] == bindparam(f"of_{name}") for name in ("key", "channel", "kind", "seq")), standing())
+
+_ALERTS = select(alert).order_by(alert.c.id)
+_OPEN = _ALERTS.where(_UNRESOLVED)
+_RECENT = _ALERTS.where(or_(_UNRESOLVED, alert.c.resolved_at >= _SINCE))
+_BEGUN = _ALERTS.where(or_(_UNRESOLVED, alert.c.opened_at >= _SINCE))
+_OF_SESSION = _ALERTS.where(alert.c.session == _SESSION)
+_NUMBERED = _ALERTS.where(alert.c.id == bindparam("number"))
+_NUMBER = select(alert.c.id).where(_UNRESOLVED, alert.c.fingerprint == bindparam("fingerprint"))
+_CHANGE = update(alert).where(alert.c.id == bindparam("number"))
+
+_MESSAGES = select(outbox).order_by(outbox.c.id)
+_WAITING = _MESSAGES.where(
+    outbox.c.channel == _CHANNEL,
+    outbox.c.key.in_(select(outbox.c.key).where(outbox.c.channel == _CHANNEL, _UNFINISHED)),
+)
+_BY_KEY = _MESSAGES.where(outbox.c.key.in_(bindparam("keys")))
+_TRIED = and_(outbox.c.channel == _CHANNEL, outbox.c.changed_at >= _SINCE, outbox.c.attempts > 0)
+_TRIES = select(outbox).where(_TRIED).order_by(outbox.c.changed_at)
+_USED = select(outbox.c.changed_at).distinct().where(_TRIED).order_by(outbox.c.changed_at)
+_STORE = update(outbox).where(_SAME)
+_CLAIM = _STORE.where(outbox.c.state == State.QUEUED, outbox.c.attempts == bindparam("tried"))
 
 
 class Alerts:
@@ -26,16 +55,13 @@ class Alerts:
 
     def held(self, since: datetime) -> list[Alert]:
         """All alerts that are not resolved, and those resolved after `since`: what `decide` asks for."""
-        where = or_(alert.c.state != AlertState.RESOLVED, alert.c.resolved_at >= since)
-        return [_alert(r) for r in self._c.execute(select(alert).where(where).order_by(alert.c.id))]
+        return self._alerts(_RECENT, since=since)
 
     def unresolved(self) -> list[Alert]:
-        where = alert.c.state != AlertState.RESOLVED
-        return [_alert(r) for r in self._c.execute(select(alert).where(where).order_by(alert.c.id))]
+        return self._alerts(_OPEN)
 
     def of_session(self, session: date) -> list[Alert]:
-        rows = self._c.execute(select(alert).where(alert.c.session == session).order_by(alert.c.id))
-        return [_alert(r) for r in rows]
+        return self._alerts(_OF_SESSION, day=session)
 
     def apply(self, changes: Sequence[AlertChange], session: date | None) -> list[AlertChange]:
         """Store each change; gives them back with the numbers people know the alerts by."""
@@ -49,28 +75,15 @@ class Alerts:
             "fingerprint": subject.fingerprint, "state": subject.state, "severity": str(subject.severity),
             "opened_at": subject.opened_at, "resolved_at": subject.resolved_at, "data": subject.dump(),
         }  # fmt: skip
-        number = (
-            subject.number
-            or self._c.execute(
-                select(alert.c.id).where(
-                    alert.c.fingerprint == subject.fingerprint, alert.c.state != AlertState.RESOLVED
-                )
-            ).scalar_one_or_none()
-        )
+        number = subject.number or self._c.execute(_NUMBER, {"fingerprint": subject.fingerprint}).scalar_one_or_none()
         if number is None:
             done = self._c.execute(alert.insert().values(session=session, **values))
             assert done.inserted_primary_key is not None
             number = int(done.inserted_primary_key[0])
         else:
-            self._c.execute(update(alert).where(alert.c.id == number).values(values))
-        self._c.execute(
-            alert_event.insert().values(
-                alert_id=number,
-                at=change.at,
-                kind=change.kind,
-                data={"what": subject.what, "reason": change.why or subject.reason},
-            )
-        )
+            self._c.execute(_CHANGE, {"number": number} | values)
+        said = {"what": subject.what, "reason": change.why or subject.reason}
+        self._c.execute(alert_event.insert(), {"alert_id": number, "at": change.at, "kind": change.kind, "data": said})
         return replace(change, subject=replace(subject, number=number))
 
     def enqueue(self, rows: Sequence[Row], session: date | None) -> int:
@@ -87,76 +100,67 @@ class Alerts:
 
     def waiting(self, channel: str) -> list[Row]:
         """The rows of `channel` that are not final, and all rows of their keys (what `merge` looks at)."""
-        unfinished = (State.QUEUED, State.SENDING)
-        keys = select(outbox.c.key).where(outbox.c.channel == channel, outbox.c.state.in_(unfinished))
-        where = and_(outbox.c.channel == channel, outbox.c.key.in_(keys))
-        return [_row(r) for r in self._c.execute(select(outbox).where(where).order_by(outbox.c.id))]
+        return self._rows(_WAITING, of_channel=channel)
 
     def unsent(self) -> int:
         """How many messages are not final yet, over all channels; without those that are held until the next session."""
         held = and_(outbox.c.attempts == 0, outbox.c.due_at > outbox.c.created_at)
-        where = and_(outbox.c.state.in_((State.QUEUED, State.SENDING)), ~held)
+        where = and_(_UNFINISHED, ~held)
         return int(self._c.execute(select(func.count()).select_from(outbox).where(where)).scalar_one())
 
     def claim(self, row: Row, epoch: int | None) -> bool:
         """Write that `row` is being sent, `outbox.claim` made it so; False when another has it, or `epoch` is over."""
-        untaken = and_(_is(row), outbox.c.state == State.QUEUED, outbox.c.attempts == row.attempts - 1)
-        return self._c.execute(update(outbox).where(untaken, standing(epoch)).values(_columns(row))).rowcount == 1
+        return self._c.execute(_CLAIM, _changed(row, epoch) | {"tried": row.attempts - 1}).rowcount == 1
 
     def store(self, row: Row, epoch: int | None = None) -> bool:
         """Write a row's new state; False when there is none, or the writer's `epoch` is over."""
-        return self._c.execute(update(outbox).where(_is(row), standing(epoch)).values(_columns(row))).rowcount == 1
+        return self._c.execute(_STORE, _changed(row, epoch)).rowcount == 1
 
     def attempts_since(self, channel: str, since: datetime) -> list[datetime]:
         """When `channel` was used after `since`, in order."""
-        where = and_(outbox.c.channel == channel, outbox.c.changed_at >= since, outbox.c.attempts > 0)
-        used = select(outbox.c.changed_at).distinct().where(where).order_by(outbox.c.changed_at)
-        return list(self._c.execute(used).scalars())  # rows of one message were sent at one instant
+        used = self._c.execute(_USED, {"of_channel": channel, "since": since})
+        return list(used.scalars())  # rows of one message were sent at one instant
 
     def by_key(self, keys: Collection[str]) -> dict[str, list[Row]]:
         """All messages of these keys."""
         found: dict[str, list[Row]] = {}
-        for r in self._c.execute(select(outbox).where(outbox.c.key.in_(keys)).order_by(outbox.c.id)) if keys else ():
-            found.setdefault(r.key, []).append(_row(r))
+        for row in self._rows(_BY_KEY, keys=list(keys)) if keys else ():
+            found.setdefault(row.key, []).append(row)
         return found
 
     def tried(self, channel: str, since: datetime) -> list[Row]:
         """What was tried on `channel` and changed after `since`."""
-        where = and_(outbox.c.channel == channel, outbox.c.changed_at >= since, outbox.c.attempts > 0)
-        return [_row(r) for r in self._c.execute(select(outbox).where(where).order_by(outbox.c.changed_at))]
+        return self._rows(_TRIES, of_channel=channel, since=since)
 
     def numbered(self, number: int) -> Alert | None:
         """The alert that people know by this number."""
-        found = self._c.execute(select(alert).where(alert.c.id == number)).one_or_none()
-        return None if found is None else _alert(found)
+        return next(iter(self._alerts(_NUMBERED, number=number)), None)
 
     def since(self, when: datetime) -> list[Alert]:
         """The alerts that began after `when`, and all that are not resolved, in order."""
-        where = or_(alert.c.state != AlertState.RESOLVED, alert.c.opened_at >= when)
-        return [_alert(r) for r in self._c.execute(select(alert).where(where).order_by(alert.c.id))]
+        return self._alerts(_BEGUN, since=when)
 
     def messages(self, session: date) -> list[Row]:
         """All messages of a session, in the order they were written."""
-        rows = self._c.execute(select(outbox).where(outbox.c.session == session).order_by(outbox.c.id))
-        return [_row(r) for r in rows]
+        return self._rows(_MESSAGES.where(outbox.c.session == session))
 
     def messages_since(self, since: datetime) -> list[Row]:
-        rows = self._c.execute(select(outbox).where(outbox.c.created_at >= since).order_by(outbox.c.id))
-        return [_row(r) for r in rows]
+        return self._rows(_MESSAGES.where(outbox.c.created_at >= since))
+
+    def _alerts(self, query: Select[Any], **asked: Any) -> list[Alert]:
+        return [_alert(r) for r in self._c.execute(query, asked)]
+
+    def _rows(self, query: Select[Any], **asked: Any) -> list[Row]:
+        return [_row(r) for r in self._c.execute(query, asked)]
 
 
 def _alert(row: SqlRow[Any]) -> Alert:
     return replace(Alert.load(row.data), number=row.id, severity=Severity(row.severity))
 
 
-def _is(row: Row) -> Any:
-    same = (
-        outbox.c.key == row.key,
-        outbox.c.channel == row.channel,
-        outbox.c.kind == row.kind,
-        outbox.c.seq == row.seq,
-    )
-    return and_(*same)
+def _changed(row: Row, epoch: int | None) -> dict[str, Any]:
+    named = {"of_key": row.key, "of_channel": row.channel, "of_kind": row.kind, "of_seq": row.seq}
+    return _columns(row) | named | {"mine": epoch}
 
 
 def _columns(row: Row) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, or_, select, update
 from sqlalchemy import Row as SqlRow
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -16,6 +16,25 @@ from runbook.adapters.store.schema import pause
 from runbook.ask import RUN, Ask, AskKind, AskState
 from runbook.job import Key
 from runbook.pause import Pause
+
+_ASKS = select(table).order_by(table.c.id)
+_WAITING = _ASKS.where(table.c.state == AskState.OPEN)
+_TO_VERIFY = _ASKS.where(table.c.verify_at.is_not(None))
+_OF_SESSION = _ASKS.where(table.c.session == bindparam("day"))
+_BY_KEY = _ASKS.where(table.c.key == bindparam("key"))
+_NAMED = _ASKS.where(table.c.name == bindparam("name"), table.c.kind == AskKind.FINDING)
+_APPROVED = _ASKS.where(
+    table.c.session.in_(bindparam("days")),
+    table.c.kind.in_((AskKind.LATE, AskKind.ABANDONED)),
+    table.c.state == AskState.ANSWERED,
+    table.c.answer == RUN,
+)
+_PAUSES = select(pause).order_by(pause.c.id)
+_HELD = _PAUSES.where(
+    pause.c.since <= bindparam("now"),
+    pause.c.ended_at.is_(None),
+    or_(pause.c.until.is_(None), pause.c.until > bindparam("now")),
+)
 
 
 class Asks:
@@ -43,25 +62,25 @@ class Asks:
         self._c.execute(update(table).where(table.c.id == number).values(values))
 
     def ask(self, number: int) -> Ask | None:
-        return self._one(table.c.id == number)
+        return next(iter(self._all(_ASKS.where(table.c.id == number))), None)
 
     def by_key(self, key: str) -> Ask | None:
-        return self._one(table.c.key == key)
+        return next(iter(self._all(_BY_KEY, key=key)), None)
 
     def waiting(self) -> list[Ask]:
         """Everything that is open, in the order it was asked."""
-        return self._all(table.c.state == AskState.OPEN)
+        return self._all(_WAITING)
 
     def to_verify(self) -> list[Ask]:
         """What was answered and has yet to be looked at again."""
-        return self._all(table.c.verify_at.is_not(None))
+        return self._all(_TO_VERIFY)
 
     def of_session(self, day: date) -> list[Ask]:
-        return self._all(table.c.session == day)
+        return self._all(_OF_SESSION, day=day)
 
     def named(self, name: str) -> list[Ask]:
         """All asks of one standing question, the oldest first."""
-        return self._all(and_(table.c.name == name, table.c.kind == AskKind.FINDING))
+        return self._all(_NAMED, name=name)
 
     def newest(self, most: int) -> list[Ask]:
         """The newest asks, the oldest of them first."""
@@ -70,18 +89,11 @@ class Asks:
 
     def approved(self, sessions: Iterable[date]) -> set[Key]:
         """The occurrences that a person said to run although they were late, or cut off."""
-        kinds = table.c.kind.in_((AskKind.LATE, AskKind.ABANDONED))
-        where = and_(
-            table.c.session.in_(list(sessions)), kinds, table.c.state == AskState.ANSWERED, table.c.answer == RUN
-        )
-        return {Key(ask.session, ask.name, ask.slot or "") for ask in self._all(where)}
+        held = self._all(_APPROVED, days=list(sessions))
+        return {Key(ask.session, ask.name, ask.slot or "") for ask in held}
 
-    def _one(self, where: Any) -> Ask | None:
-        row = self._c.execute(select(table).where(where)).one_or_none()
-        return None if row is None else _ask(row)
-
-    def _all(self, where: Any) -> list[Ask]:
-        return [_ask(row) for row in self._c.execute(select(table).where(where).order_by(table.c.id))]
+    def _all(self, query: Select[Any], **asked: Any) -> list[Ask]:
+        return [_ask(row) for row in self._c.execute(query, asked)]
 
 
 class Pauses:
@@ -102,19 +114,18 @@ class Pauses:
 
     def held(self, now: datetime) -> list[Pause]:
         """What is in force at `now`, the oldest first."""
-        lasts = and_(pause.c.ended_at.is_(None), or_(pause.c.until.is_(None), pause.c.until > now))
-        return self._all(and_(pause.c.since <= now, lasts))
+        return self._all(_HELD, now=now)
 
     def between(self, start: datetime, end: datetime) -> list[Pause]:
         """What was in force at some time between the two instants."""
         ended = or_(pause.c.ended_at.is_(None), pause.c.ended_at > start)
         lasted = or_(pause.c.until.is_(None), pause.c.until > start)
-        return self._all(and_(pause.c.since < end, ended, lasted))
+        return self._all(_PAUSES.where(pause.c.since < end, ended, lasted))
 
-    def _all(self, where: Any) -> list[Pause]:
+    def _all(self, query: Select[Any], **asked: Any) -> list[Pause]:
         return [
             Pause(r.job, r.since, r.until, r.reason, r.by, r.ended_at, r.ended_by or "", r.id)
-            for r in self._c.execute(select(pause).where(where).order_by(pause.c.id))
+            for r in self._c.execute(query, asked)
         ]
 
 

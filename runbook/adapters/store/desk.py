@@ -6,13 +6,20 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.fence import DAEMON
 from runbook.adapters.store.schema import config_version, lease, phone, request
 from runbook.day import Lease, Request
 from runbook.errors import AlreadyRunning
+
+_LEASE = select(lease).where(lease.c.name == DAEMON)
+_MINE = update(lease).where(
+    lease.c.name == DAEMON, lease.c.holder == bindparam("mine"), lease.c.epoch == bindparam("its")
+)
+_REQUESTS = select(request).order_by(request.c.id)
+_UNTAKEN = _REQUESTS.where(request.c.taken_at.is_(None))
 
 
 class DeskBook:
@@ -22,7 +29,7 @@ class DeskBook:
         self._c = connection
 
     def lease(self) -> Lease | None:
-        row = self._c.execute(select(lease).where(lease.c.name == DAEMON)).one_or_none()
+        row = self._c.execute(_LEASE).one_or_none()
         if row is None:
             return None
         return Lease(row.holder, row.pid, row.host, row.epoch, row.since, row.renewed_at, row.expires_at, row.data)
@@ -48,13 +55,11 @@ class DeskBook:
 
     def renew(self, holder: str, epoch: int, now: datetime, ttl: timedelta, data: Mapping[str, Any]) -> bool:
         """Keep the lease and leave word of how things stand; False when another has taken it."""
-        where = (lease.c.name == DAEMON, lease.c.holder == holder, lease.c.epoch == epoch)
         values = {"renewed_at": now, "expires_at": now + ttl, "data": dict(data)}
-        return self._c.execute(update(lease).where(*where).values(values)).rowcount == 1
+        return self._c.execute(_MINE, {"mine": holder, "its": epoch} | values).rowcount == 1
 
     def release(self, holder: str, epoch: int, now: datetime) -> None:
-        where = (lease.c.name == DAEMON, lease.c.holder == holder, lease.c.epoch == epoch)
-        self._c.execute(update(lease).where(*where).values(expires_at=now))
+        self._c.execute(_MINE, {"mine": holder, "its": epoch, "expires_at": now})
 
     def keep_config(self, digest: str, merged: Mapping[str, Any], now: datetime) -> None:
         dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
@@ -68,11 +73,10 @@ class DeskBook:
         return int(done.inserted_primary_key[0])
 
     def open_requests(self) -> list[Request]:
-        rows = self._c.execute(select(request).where(request.c.taken_at.is_(None)).order_by(request.c.id))
-        return [Request(r.id, r.kind, r.data, r.asked_by, r.asked_at, None) for r in rows]
+        return [Request(r.id, r.kind, r.data, r.asked_by, r.asked_at, None) for r in self._c.execute(_UNTAKEN)]
 
     def request(self, number: int) -> Request | None:
-        r = self._c.execute(select(request).where(request.c.id == number)).one_or_none()
+        r = self._c.execute(_REQUESTS.where(request.c.id == number)).one_or_none()
         return None if r is None else Request(r.id, r.kind, r.data, r.asked_by, r.asked_at, r.answer)
 
     def answer(self, number: int, text: str, now: datetime) -> None:

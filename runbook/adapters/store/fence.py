@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, bindparam, func, or_, select
 
 from runbook.adapters.store.schema import lease
 
@@ -21,6 +21,7 @@ def newest() -> ColumnElement[Any]:
     return func.coalesce(held, 0)
 
 
-def standing(epoch: int | None) -> ColumnElement[bool]:
-    """True while nobody has taken the lease after `epoch`; None is a writer that no lease holds back."""
-    return true() if epoch is None else newest() <= epoch
+def standing() -> ColumnElement[bool]:
+    """True while nobody has taken the lease after the epoch `mine`; None is a writer that no lease holds back."""
+    mine = bindparam("mine", type_=BigInteger)
+    return or_(mine.is_(None), newest() <= mine)

@@ -6,18 +6,83 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.fence import standing
-from runbook.adapters.store.schema import attempt, occurrence
+from runbook.adapters.store.schema import Instant, attempt, occurrence
 from runbook.job import Key, Occurrence, Verdict
 from runbook.run import Attempt, Entry, Moved, Run, State, Try
 
-_same_row = [attempt.c[name] == occurrence.c[name] for name in ("session", "job", "slot")]
-_NAMES = tuple_(occurrence.c.session, occurrence.c.job, occurrence.c.slot)
 _AT_ONCE = 200  # rows named in one statement: three values each, far below what any database takes
 _WAITS = (State.PLANNED, State.WAITING_HUMAN)
+_WAITING = occurrence.c.state.in_(_WAITS)
+_UNFINISHED = occurrence.c.state.in_([*_WAITS, State.RUNNING])
+_PLANNED = occurrence.c.state == State.PLANNED
+_RUNNING = occurrence.c.state == State.RUNNING
+_NOW: Any = bindparam("now")
+_DAY: Any = bindparam("day")
+_JOB: Any = bindparam("job")
+_NAMES = tuple_(occurrence.c.session, occurrence.c.job, occurrence.c.slot)
+_TRIED = (attempt.c.session, attempt.c.job, attempt.c.slot)
+_same_row = [attempt.c[name] == occurrence.c[name] for name in ("session", "job", "slot")]
+_last_end = select(attempt.c.ended_at).where(*_same_row).order_by(attempt.c.n.desc()).limit(1).scalar_subquery()
+
+
+def _row(table: Any) -> Any:
+    """The one row whose key `_named` gives: these names stand beside the columns that an UPDATE sets."""
+    return and_(*(table.c[name] == bindparam(f"of_{name}") for name in ("session", "job", "slot")))
+
+
+# What the engine asks and writes in each turn is built once: SQLAlchemy needs five times as long to build a statement as to run it.
+_ALL = select(occurrence)
+_ROWS = _ALL.where(_row(occurrence))
+_DUE = _ALL.where(_PLANNED, occurrence.c.due_at <= _NOW).order_by(occurrence.c.due_at, occurrence.c.job)
+_OVERDUE = _ALL.where(_UNFINISHED, occurrence.c.deadline <= _NOW)
+_HELD = _ALL.where(occurrence.c.state == State.WAITING_HUMAN)
+_NEXT_DUE = (
+    select(occurrence.c.due_at).where(_PLANNED, occurrence.c.due_at > _NOW).order_by(occurrence.c.due_at).limit(1)
+)
+_BESIDE = _ALL.where(
+    occurrence.c.session == _DAY,
+    or_(occurrence.c.job.in_(bindparam("whole")), and_(occurrence.c.job.in_(bindparam("running")), _RUNNING)),
+)
+_OF_JOB = _ALL.where(occurrence.c.session == _DAY, occurrence.c.job == _JOB).order_by(
+    occurrence.c.planned_at, occurrence.c.slot
+)
+_STATES = _ALL.where(occurrence.c.session == _DAY)
+_SESSIONS = select(occurrence.c.session).distinct().order_by(occurrence.c.session.desc())
+_TRIES = select(attempt).order_by(attempt.c.n)
+_TRIES_OF_ROW = _TRIES.where(_row(attempt))
+_TRIES_OF_JOB = _TRIES.where(attempt.c.session == _DAY, attempt.c.job == _JOB)
+_TRIES_OF_DAY = _TRIES.where(attempt.c.session == _DAY)
+_TRIES_ONCE = _TRIES_OF_DAY.where(
+    attempt.c.job.in_(select(occurrence.c.job).where(occurrence.c.session == _DAY, occurrence.c.repeating.is_(False)))
+)
+_COUNTED = (
+    select(*_TRIED, func.max(attempt.c.n).label("n")).where(tuple_(*_TRIED).in_(bindparam("keys"))).group_by(*_TRIED)
+)
+_CLAIM = (
+    update(occurrence)
+    .where(_NAMES.in_(bindparam("keys")), standing())
+    .values(state=State.RUNNING, epoch=bindparam("mine"))
+    .returning(occurrence)
+)
+_CLAIM_PLANNED, _CLAIM_AGAIN = _CLAIM.where(_PLANNED), _CLAIM.where(occurrence.c.state != State.RUNNING)
+_SETTLE = update(attempt).where(
+    _row(attempt), attempt.c.n == bindparam("nth"), attempt.c.ended_at.is_(None), standing()
+)
+_SET_RUNNING = update(occurrence).where(_row(occurrence), _RUNNING)
+_SET_WAITING = update(occurrence).where(_row(occurrence), _WAITING)
+_SET_CANCELLED = update(occurrence).where(_row(occurrence), occurrence.c.state == State.CANCELLED)
+_SET_IDLE = update(occurrence).where(_row(occurrence), occurrence.c.state != State.RUNNING)
+_SET_BACK = (
+    update(occurrence)
+    .where(_PLANNED, occurrence.c.due_at > _NOW, _last_end > _NOW)
+    .values(
+        due_at=case((occurrence.c.planned_at > _NOW, occurrence.c.planned_at), else_=bindparam("now", type_=Instant))
+    )
+)
 
 
 class Ledger:
@@ -54,12 +119,10 @@ class Ledger:
                     moved.append(Moved(o.key, old.planned_at, o.planned))
                 # A check that is being repeated keeps its next try, unless its whole time has moved.
                 times = _columns(o) if old.planned_at != o.planned else _columns(o) | {"due_at": old.due_at}
-                self._c.execute(update(occurrence).where(_is(o.key), occurrence.c.state.in_(_WAITS)).values(times))
+                self._c.execute(_SET_WAITING, _named(o.key) | times)
             elif old.state == State.CANCELLED and now is not None and o.latest_start > now:
                 back = _columns(o) | {"state": State.PLANNED, "reason": "", "config_hash": config_hash}
-                self._c.execute(
-                    update(occurrence).where(_is(o.key), occurrence.c.state == State.CANCELLED).values(back)
-                )
+                self._c.execute(_SET_CANCELLED, _named(o.key) | back)
         if new:
             dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
             self._c.execute(dialect.insert(occurrence).on_conflict_do_nothing(), new)
@@ -80,32 +143,21 @@ class Ledger:
 
     def due(self, now: datetime) -> list[Entry]:
         """What is planned and due, the earliest first."""
-        where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at <= now)
-        rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.due_at, occurrence.c.job)).all()
+        rows = self._c.execute(_DUE, {"now": now}).all()
         # Attempts only of what was tried already: their last outcome says what the row comes to when its time is over.
-        return [_entry(r, self._tries(_of(_key(r))).get(_key(r), ()) if r.verdict else ()) for r in rows]
+        return [_entry(r, self._of_row(_key(r)) if r.verdict else ()) for r in rows]
 
     def set_back(self, now: datetime) -> None:
         """The clock was put back to `now`: a next try that was set by the later time is due at once, not hours ahead."""
-        last = select(attempt.c.ended_at).where(*_same_row).order_by(attempt.c.n.desc()).limit(1).scalar_subquery()
-        where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at > now, last > now)
-        soonest = case(
-            (occurrence.c.planned_at > now, occurrence.c.planned_at), else_=literal(now, occurrence.c.due_at.type)
-        )
-        self._c.execute(update(occurrence).where(where).values(due_at=soonest))
+        self._c.execute(_SET_BACK, {"now": now})
 
     def overdue(self, now: datetime) -> list[Entry]:
         """Rows past their deadline that have not ended."""
-        unfinished = occurrence.c.state.in_([*_WAITS, State.RUNNING])
-        rows = self._c.execute(select(occurrence).where(unfinished, occurrence.c.deadline <= now))
-        return [_entry(r, ()) for r in rows]
+        return [_entry(r, ()) for r in self._c.execute(_OVERDUE, {"now": now})]
 
     def next_due(self, now: datetime) -> datetime | None:
         """When the next planned occurrence is due, after `now`."""
-        where = and_(occurrence.c.state == State.PLANNED, occurrence.c.due_at > now)
-        found: datetime | None = self._c.execute(
-            select(occurrence.c.due_at).where(where).order_by(occurrence.c.due_at).limit(1)
-        ).scalar_one_or_none()
+        found: datetime | None = self._c.execute(_NEXT_DUE, {"now": now}).scalar_one_or_none()
         return found
 
     def claim(self, key: Key, actor: str, now: datetime, epoch: int, *, again: bool = False) -> Attempt | None:
@@ -116,22 +168,18 @@ class Ledger:
         self, keys: Sequence[Key], actor: str, now: datetime, epoch: int, *, again: bool = False
     ) -> list[Attempt]:
         """Take all of `keys` that are there to be taken, in their order: what is due at one instant is claimed as one."""
-        takeable = occurrence.c.state != State.RUNNING if again else occurrence.c.state == State.PLANNED
         taken: dict[Key, Occurrence] = {}
         for part in range(0, len(keys), _AT_ONCE):
             some = [(key.session, key.job, key.slot) for key in keys[part : part + _AT_ONCE]]
-            where = and_(_NAMES.in_(some), takeable, standing(epoch))
-            changed = update(occurrence).where(where).values(state=State.RUNNING, epoch=epoch).returning(occurrence)
-            taken |= {_key(row): _entry(row, ()).occurrence for row in self._c.execute(changed)}
+            changed = self._c.execute(_CLAIM_AGAIN if again else _CLAIM_PLANNED, {"keys": some, "mine": epoch})
+            taken |= {_key(row): _entry(row, ()).occurrence for row in changed}
         if not taken:
             return []
         rows = [(key.session, key.job, key.slot) for key in taken]
         before: dict[Key, int] = {}
         for part in range(0, len(rows), _AT_ONCE):
-            these = tuple_(attempt.c.session, attempt.c.job, attempt.c.slot).in_(rows[part : part + _AT_ONCE])
-            counted = select(attempt.c.session, attempt.c.job, attempt.c.slot, func.max(attempt.c.n).label("n"))
-            grouped = counted.where(these).group_by(attempt.c.session, attempt.c.job, attempt.c.slot)
-            before |= {Key(row.session, row.job, row.slot): row.n for row in self._c.execute(grouped)}
+            grouped = self._c.execute(_COUNTED, {"keys": rows[part : part + _AT_ONCE]})
+            before |= {Key(row.session, row.job, row.slot): row.n for row in grouped}
         made = [Attempt(taken[key], before.get(key, 0) + 1, actor, now) for key in keys if key in taken]
         self._c.execute(
             attempt.insert(),
@@ -151,54 +199,48 @@ class Ledger:
         False as well when the writer's `epoch` is over: then the attempt belongs to whoever took the lease.
         """
         done = self._c.execute(
-            update(attempt)
-            .where(_of(run.key), attempt.c.n == run.n, attempt.c.ended_at.is_(None), standing(epoch))
-            .values(
-                ended_at=run.ended, outcome=run.outcome, verdict=run.verdict, reason=run.reason, hint=run.hint,
-                facts=dict(run.facts), error_class=run.error_class and run.error_class[:80],
-            )
+            _SETTLE,
+            _named(run.key) | {
+                "nth": run.n, "mine": epoch, "ended_at": run.ended, "outcome": run.outcome, "verdict": run.verdict,
+                "reason": run.reason, "hint": run.hint, "facts": dict(run.facts),
+                "error_class": run.error_class and run.error_class[:80],
+            },
         )  # fmt: skip
         if done.rowcount != 1:
             return False
         values: dict[str, Any] = {"state": run.outcome, "verdict": run.verdict, "reason": run.reason}
         if run.again_at is not None:
             values |= {"state": State.PLANNED, "due_at": run.again_at}
-        self._c.execute(update(occurrence).where(_is(run.key), occurrence.c.state == State.RUNNING).values(values))
+        self._c.execute(_SET_RUNNING, _named(run.key) | values)
         return True
 
     def end(self, keys: Iterable[Key], state: State, reason: str) -> int:
         """End rows that wait without running them; each takes the reason along. Returns how many."""
         ended = 0
         for key in keys:
-            where = and_(_is(key), occurrence.c.state.in_(_WAITS))
-            ended += self._c.execute(update(occurrence).where(where).values(state=state, reason=reason)).rowcount
+            ended += self._c.execute(_SET_WAITING, _named(key) | {"state": state, "reason": reason}).rowcount
         return ended
 
     def reopen(self, key: Key, due: datetime, reason: str) -> None:
         """Plan an ended occurrence once more (what it had started died with its process)."""
-        where = and_(_is(key), occurrence.c.state != State.RUNNING)
-        self._c.execute(update(occurrence).where(where).values(state=State.PLANNED, due_at=due, reason=reason))
+        self._c.execute(_SET_IDLE, _named(key) | {"state": State.PLANNED, "due_at": due, "reason": reason})
 
     def hold(self, key: Key, reason: str) -> None:
         """Let a row wait for a person; it is not due for anybody else until it is reopened."""
-        where = and_(_is(key), occurrence.c.state != State.RUNNING)
-        self._c.execute(update(occurrence).where(where).values(state=State.WAITING_HUMAN, reason=reason))
+        self._c.execute(_SET_IDLE, _named(key) | {"state": State.WAITING_HUMAN, "reason": reason})
 
     def held(self) -> list[Entry]:
         """What waits for a person, with its tries."""
-        rows = self._c.execute(select(occurrence).where(occurrence.c.state == State.WAITING_HUMAN)).all()
-        return [_entry(r, self._tries(_of(_key(r))).get(_key(r), ())) for r in rows]
+        return [_entry(r, self._of_row(_key(r))) for r in self._c.execute(_HELD).all()]
 
     def of_job(self, day: date, job: str) -> list[Entry]:
         """The rows of one job in a session, with their tries, in order of time."""
-        tries = self._tries(and_(attempt.c.session == day, attempt.c.job == job))
-        where = and_(occurrence.c.session == day, occurrence.c.job == job)
-        rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.planned_at, occurrence.c.slot))
-        return [_entry(r, tries.get(_key(r), ())) for r in rows]
+        tries = self._tries(_TRIES_OF_JOB, {"day": day, "job": job})
+        return [_entry(r, tries.get(_key(r), ())) for r in self._c.execute(_OF_JOB, {"day": day, "job": job})]
 
     def to_come(self, job: str) -> list[Entry]:
         """The rows of `job` that wait for their time or for a person, in order of time."""
-        where = and_(occurrence.c.job == job, occurrence.c.state.in_(_WAITS))
+        where = and_(occurrence.c.job == job, _WAITING)
         rows = self._c.execute(select(occurrence).where(where).order_by(occurrence.c.planned_at))
         return [_entry(r, ()) for r in rows]
 
@@ -210,7 +252,7 @@ class Ledger:
         if row is None:
             ahead = and_(mine, occurrence.c.planned_at > now)
             row = self._c.execute(select(occurrence).where(ahead).order_by(occurrence.c.planned_at).limit(1)).first()
-        return None if row is None else _entry(row, self._tries(_of(_key(row))).get(_key(row), ()))
+        return None if row is None else _entry(row, self._of_row(_key(row)))
 
     def jobs(self) -> list[str]:
         """The names of all jobs that ever had a row, in order."""
@@ -224,50 +266,48 @@ class Ledger:
         found = []
         for row in self._c.execute(select(occurrence).where(*where)).all():
             entry = _entry(row, ())
-            last = self._c.execute(select(attempt).where(_of(entry.key)).order_by(attempt.c.n.desc()).limit(1)).one()
+            last = self._c.execute(_TRIES_OF_ROW, _named(entry.key)).all()[-1]
             found.append((entry, Attempt(entry.occurrence, last.n, last.actor, last.started_at)))
         return found
 
     def entry(self, key: Key) -> Entry | None:
-        row = self._c.execute(select(occurrence).where(_is(key))).one_or_none()
-        return None if row is None else _entry(row, self._tries(_of(key)).get(key, ()))
+        row = self._c.execute(_ROWS, _named(key)).one_or_none()
+        return None if row is None else _entry(row, self._of_row(key))
 
     def session(self, day: date, *, repeats: bool = True) -> list[Entry]:
         """All occurrences of a session with their attempts, in order of time; without the attempts of repeats on wish."""
-        tries = self._tries(attempt.c.session == day) if repeats else {}
-        if not repeats:
-            once = select(occurrence.c.job).where(occurrence.c.session == day, occurrence.c.repeating.is_(False))
-            tries = self._tries(and_(attempt.c.session == day, attempt.c.job.in_(once)))
+        tries = self._tries(_TRIES_OF_DAY if repeats else _TRIES_ONCE, {"day": day})
         order = (occurrence.c.planned_at, occurrence.c.job, occurrence.c.slot)
-        rows = self._c.execute(select(occurrence).where(occurrence.c.session == day).order_by(*order))
+        rows = self._c.execute(_STATES.order_by(*order), {"day": day})
         return [_entry(r, tries.get(_key(r), ())) for r in rows]
 
     def states(self, day: date) -> list[Entry]:
         """All occurrences of a session without their attempts."""
-        return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(occurrence.c.session == day))]
+        return [_entry(r, ()) for r in self._c.execute(_STATES, {"day": day})]
 
     def beside(self, day: date, whole: Iterable[str], running: Iterable[str]) -> list[Entry]:
         """All rows of the jobs `whole`, and those of `running` that run now: enough to decide what may start.
 
         A day has hundreds of rows of a check that repeats, and a due step must not wait until they are all read.
         """
-        runs = and_(occurrence.c.job.in_(sorted(running)), occurrence.c.state == State.RUNNING)
-        where = and_(occurrence.c.session == day, or_(occurrence.c.job.in_(sorted(whole)), runs))
-        return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(where))]
+        asked = {"day": day, "whole": sorted(whole), "running": sorted(running)}
+        return [_entry(r, ()) for r in self._c.execute(_BESIDE, asked)]
 
     def sessions(self, newest: int, until: date | None = None) -> list[date]:
         """The dates of the newest sessions in the ledger, newest first; none after `until`."""
-        days = select(occurrence.c.session).distinct().order_by(occurrence.c.session.desc()).limit(newest)
+        days = _SESSIONS.limit(newest)
         return list(self._c.execute(days if until is None else days.where(occurrence.c.session <= until)).scalars())
 
     def open_before(self, day: date) -> list[Entry]:
         """Rows of earlier sessions that are not ended."""
-        where = and_(occurrence.c.session < day, occurrence.c.state.in_([*_WAITS, State.RUNNING]))
-        return [_entry(r, ()) for r in self._c.execute(select(occurrence).where(where))]
+        return [_entry(r, ()) for r in self._c.execute(_ALL.where(occurrence.c.session < day, _UNFINISHED))]
 
-    def _tries(self, where: Any) -> dict[Key, tuple[Try, ...]]:
+    def _of_row(self, key: Key) -> tuple[Try, ...]:
+        return self._tries(_TRIES_OF_ROW, _named(key)).get(key, ())
+
+    def _tries(self, query: Select[Any], asked: dict[str, Any]) -> dict[Key, tuple[Try, ...]]:
         found: dict[Key, tuple[Try, ...]] = {}
-        for r in self._c.execute(select(attempt).where(where).order_by(attempt.c.n)):
+        for r in self._c.execute(query, asked):
             one = Try(
                 r.n, r.actor, r.started_at, r.ended_at, State(r.outcome) if r.outcome else None,
                 Verdict(r.verdict) if r.verdict else None, r.reason, r.hint, r.facts or {}, r.error_class,
@@ -276,12 +316,8 @@ class Ledger:
         return found
 
 
-def _is(key: Key) -> Any:
-    return and_(occurrence.c.session == key.session, occurrence.c.job == key.job, occurrence.c.slot == key.slot)
-
-
-def _of(key: Key) -> Any:
-    return and_(attempt.c.session == key.session, attempt.c.job == key.job, attempt.c.slot == key.slot)
+def _named(key: Key) -> dict[str, Any]:
+    return {"of_session": key.session, "of_job": key.job, "of_slot": key.slot}
 
 
 def _key(row: Row[Any]) -> Key:

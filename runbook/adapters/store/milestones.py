@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.schema import milestone
 from runbook.heartbeat import Milestone, Word
 
 OWED, HEARD, DROPPED = "owed", "heard", "dropped"
+_WORDS = select(milestone.c.word).where(milestone.c.session == bindparam("day"))
+_OWED = (
+    select(milestone)
+    .where(milestone.c.state == OWED)
+    .order_by(milestone.c.session, milestone.c.at, milestone.c.changed_at)
+)
 
 
 class Milestones:
@@ -21,8 +27,7 @@ class Milestones:
 
     def words(self, session: date) -> frozenset[Word]:
         """What of this session has been said, or is about to be."""
-        rows = self._c.execute(select(milestone.c.word).where(milestone.c.session == session)).scalars()
-        return frozenset(Word(word) for word in rows)
+        return frozenset(Word(word) for word in self._c.execute(_WORDS, {"day": session}).scalars())
 
     def owe(self, one: Milestone, now: datetime) -> bool:
         """Write down that `one` is to be said; False when it was before, by whichever process."""
@@ -30,13 +35,12 @@ class Milestones:
         row = dialect.insert(milestone).values(
             session=one.session, word=one.word, at=one.at, body=one.body, state=OWED, changed_at=now
         )
-        return self._c.execute(row.on_conflict_do_nothing()).rowcount == 1
+        added = self._c.execute(row.on_conflict_do_nothing().returning(milestone.c.word))
+        return added.first() is not None  # the count of an INSERT's rows is not kept by every driver
 
     def owed(self) -> list[Milestone]:
         """What is still to be said, in order."""
-        order = (milestone.c.session, milestone.c.at, milestone.c.changed_at)
-        rows = self._c.execute(select(milestone).where(milestone.c.state == OWED).order_by(*order))
-        return [Milestone(r.session, Word(r.word), r.at, r.body) for r in rows]
+        return [Milestone(r.session, Word(r.word), r.at, r.body) for r in self._c.execute(_OWED)]
 
     def said(self, one: Milestone, now: datetime, *, heard: bool, reason: str = "") -> None:
         """`one` was heard, or is given up for `reason`."""

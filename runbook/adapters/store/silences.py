@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, select, update
 
 from runbook.adapters.store.schema import silence
 from runbook.alert import Pattern, Silence
 from runbook.fault import Unfit
+
+_SILENCES = select(silence).order_by(silence.c.id)
+_HOLDING = _SILENCES.where(silence.c.ended_at.is_(None), silence.c.until > bindparam("now"))
 
 
 class Silences:
@@ -28,15 +31,14 @@ class Silences:
 
     def holding(self, now: datetime) -> list[Silence]:
         """Those that hold at `now`."""
-        where = and_(silence.c.ended_at.is_(None), silence.c.until > now)
-        return self._some(select(silence).where(where).order_by(silence.c.id))
+        return self._some(_HOLDING, now=now)
 
     def newest(self, count: int) -> list[Silence]:
         """The newest of all, in order."""
         return self._some(select(silence).order_by(silence.c.id.desc()).limit(count))[::-1]
 
     def numbered(self, number: int) -> Silence | None:
-        found = self._some(select(silence).where(silence.c.id == number))
+        found = self._some(_SILENCES.where(silence.c.id == number))
         return found[0] if found else None
 
     def end(self, number: int, by: str, now: datetime) -> bool:
@@ -44,9 +46,9 @@ class Silences:
         where = and_(silence.c.id == number, silence.c.ended_at.is_(None))
         return self._c.execute(update(silence).where(where).values(ended_at=now, ended_by=by)).rowcount == 1
 
-    def _some(self, query: Any) -> list[Silence]:
+    def _some(self, query: Select[Any], **asked: Any) -> list[Silence]:
         found = []
-        for row in self._c.execute(query):
+        for row in self._c.execute(query, asked):
             try:
                 found.append(_silence(row))
             except Unfit:  # of a rule that this version does not know: it silences nothing
