@@ -78,8 +78,8 @@ def judge(
     paused: Mapping[str, str] = MappingProxyType({}),
     approved: Collection[Key] = (),
 ) -> list[Decision]:
-    """What becomes of each due row. `siblings` are the rows of the (session, job) pairs that the due rows mention: all of them,
-    or of the row's own job, where that repeats, at least what runs.
+    """What becomes of each due row. `siblings` are the rows of the (session, job) pairs that the due rows mention: all of them;
+    of the row's own job, unless it is repeated until it passes, what runs is enough.
 
     `unknown` are the days of which the calendar does not know whether they are sessions, each with why: what acts is held.
     `paused` are the jobs that a person holds back, each in words; `approved` the rows that one said to run however late.

@@ -77,7 +77,8 @@ class AlertDesk:
 
     def turn(self) -> None:
         self.cause(Tick())
-        self.minder.due(self.store, self.now)
+        with self.store.look() as look:
+            self.minder.due(look, self.now)
 
     @property
     def rows(self) -> list[Row]:

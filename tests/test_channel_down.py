@@ -57,7 +57,8 @@ class Desk(AlertDesk):
         super().turn()
         self.clock.jump_to(self.now)
         self.empty()
-        self.channels.due(self.store, self.clock.now())
+        with self.store.look() as look:
+            self.channels.due(look, self.clock.now())
         self.empty()
 
     def empty(self) -> None:

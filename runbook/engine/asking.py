@@ -23,7 +23,7 @@ from runbook.run import Entry, State, Try
 from runbook.session import Session
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Books, Store
+    from runbook.adapters.store import Books, Look
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Asking:
         at = [a.deadline for a in books.asks.waiting()] + [a.verify_at for a in books.asks.to_verify()]
         return min((one for one in at if one is not None and one > now), default=None)
 
-    def due(self, store: Store, now: datetime) -> bool:
+    def due(self, store: Look, now: datetime) -> bool:
         search = self._searched is None or not timedelta() <= now - self._searched < LOOK
         with store.read() as books:
             due = self._read(books, now, search=search)

@@ -19,7 +19,7 @@ from runbook.job import JobSpec
 from runbook.session import SessionCalendar
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Books, Store
+    from runbook.adapters.store import Books, Look
 
 
 class Beacon:
@@ -51,7 +51,7 @@ class Beacon:
             marks.append(coming)
         return min(marks)
 
-    def due(self, store: Store, now: datetime) -> bool:
+    def due(self, store: Look, now: datetime) -> bool:
         """Say that this turn came about; never blocks, and puts nothing into the outbox."""
         calendar = self._calendar()
         if self._milestones:
@@ -62,7 +62,7 @@ class Beacon:
         self._alive(self._status)
         return False
 
-    def _minute(self, store: Store, calendar: SessionCalendar, now: datetime) -> None:
+    def _minute(self, store: Look, calendar: SessionCalendar, now: datetime) -> None:
         with store.read() as books:
             alerts = sum(a.state is AlertState.OPEN for a in books.alerts.unresolved())
             unsent, coming = books.alerts.unsent(), books.ledger.next_due(now)
@@ -71,7 +71,7 @@ class Beacon:
         if self._courier is not None and self._pings:
             self._courier.ping(json.dumps(said))
 
-    def _mark(self, store: Store, calendar: SessionCalendar, now: datetime) -> None:
+    def _mark(self, store: Look, calendar: SessionCalendar, now: datetime) -> None:
         assert self._courier is not None
         today = calendar.today(now)
         with store.read() as books:

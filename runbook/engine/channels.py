@@ -13,7 +13,7 @@ from runbook.engine.parts import Parts
 from runbook.outbox import Row, State, Trouble, trouble
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Books, Store
+    from runbook.adapters.store import Books, Look
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +35,12 @@ class Channels:
         del books
         return self._again if self._again is not None and self._again > now else None
 
-    def due(self, store: Store, now: datetime) -> bool:
+    def due(self, store: Look, now: datetime) -> bool:
         """Tell of a channel that is dead, and of one that sends again."""
         tries = self._p.teller.tries
         if tries == self._seen and (self._again is None or now < self._again):
             return False
-        with store.read() as books:
+        with store.read(anew=True) as books:  # what those tries came to
             causes = list(self._causes(books, now))
         if causes:
             day = self._alerting.hours.calendar.today(now)

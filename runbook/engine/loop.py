@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook import agenda, run
 from runbook.alert import CalendarDoubt, JobSettled, Notice, Severity
@@ -28,6 +28,9 @@ from runbook.errors import JobFailed, LeaseLost, RunbookError, Stopped, StoreErr
 from runbook.job import Context, JobSpec, Key, Verdict
 from runbook.remedy import KIND
 from runbook.run import Attempt, Run, State
+
+if TYPE_CHECKING:
+    from runbook.adapters.store import Look
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +142,9 @@ class Engine:
         for held in self._running.values():
             held.budget.stop.set()
         try:
-            while self._record():  # the feed's last words came while we stopped
-                pass
+            with self._p.store.look() as store:
+                while self._record(store):  # the feed's last words came while we stopped
+                    pass
             with self._p.store.write() as books:
                 for held in self._running.values():
                     reason = "runbook was stopped while this ran"
@@ -205,36 +209,37 @@ class Engine:
 
     def _turn(self) -> None:
         now = self._p.clock.now()
-        self._start_due(now)  # first: what else there is to do can wait for it, and its claim asks for the lease itself
-        if self._record():
-            self._start_due(now)  # what stood behind it
-        for held in [h for h in self._running.values() if self._p.seconds() - h.since > h.job.timeout + GRACE]:
-            self._overrun(held, now)
-        self._give_up(now)
-        if self._lost:
-            return
-        self._heartbeat(now)  # raises LeaseLost: what is due then belongs to whoever holds the lease
-        self._renew_calendar(now)
-        if self._replan(now):
-            self._start_due(now)
-        self._requests(now)
-        for keeper in self._keepers:
-            if keeper.due(self._p.store, now):
-                self._p.teller.nudge()
-        with self._p.store.read() as books:
-            coming = (books.ledger.next_due(now), *(keeper.next(books, now) for keeper in self._keepers))
+        with self._p.store.look() as store:
+            self._start_due(store, now)  # first: what else is to do can wait, and its claim asks for the lease itself
+            if self._record(store):
+                self._start_due(store, now)  # what stood behind it
+            for held in [h for h in self._running.values() if self._p.seconds() - h.since > h.job.timeout + GRACE]:
+                self._overrun(store, held, now)
+            self._give_up(store, now)
+            if self._lost:
+                return
+            self._heartbeat(store, now)  # raises LeaseLost: what is due then belongs to whoever holds the lease
+            self._renew_calendar(now)
+            if self._replan(store, now):
+                self._start_due(store, now)
+            self._requests(store, now)
+            for keeper in self._keepers:
+                if keeper.due(store, now):
+                    self._p.teller.nudge()
+            with store.read() as books:
+                coming = (books.ledger.next_due(now), *(keeper.next(books, now) for keeper in self._keepers))
         upcoming = min((at for at in coming if at is not None), default=None)
         if upcoming is not None and upcoming != self._armed:
             self._p.alarm.at(upcoming)
             self._armed = upcoming
 
-    def _record(self) -> bool:
+    def _record(self, store: Look) -> bool:
         """Write down what came in, in its order; what a busy database refuses is the first to be tried again. True: some."""
         took = False
         while self._backlog or not self._inbox.empty():
             if not self._backlog:
                 self._backlog.append(self._inbox.get())
-            self._take(self._backlog[0])
+            self._take(store, self._backlog[0])
             self._backlog.popleft()
             took = True
             if self._armed is not None and self._p.clock.now() >= self._armed:
@@ -242,25 +247,25 @@ class Engine:
                 break
         return took
 
-    def _take(self, item: _Item) -> None:
+    def _take(self, store: Look, item: _Item) -> None:
         match item:
             case _Done(job, attempt, result, ended):
-                self._settle(job, run.settle(job, attempt, ended, result, self._planner.until(job, attempt)))
+                self._settle(store, job, run.settle(job, attempt, ended, result, self._planner.until(job, attempt)))
             case FeedNews(session, change, cause):
-                with self._p.store.write() as books:
+                with store.write() as books:
                     books.feed.change(session, change)
                     if cause is not None:
                         self._alerting.decide(books, [cause], change.at, session)
                 self._p.teller.nudge()
             case FeedTotals(session, at, data):
-                with self._p.store.write() as books:
+                with store.write() as books:
                     books.feed.sample(session, at, data)
             case BotNews(session, cause) | CauseNews(session, cause):
-                with self._p.store.write() as books:
+                with store.write() as books:
                     self._alerting.decide(books, [cause], cause.at, session)
                 self._p.teller.nudge()
             case CalendarNews():
-                self._calendar_news(item)
+                self._calendar_news(store, item)
 
     def run_here(self, key: Key, actor: str, *, again: bool) -> Run:
         """Run one occurrence in this process, which has no engine turning: `runbook run` without a daemon."""
@@ -288,7 +293,8 @@ class Engine:
             else:
                 if isinstance(item, _Done):
                     done = run.settle(job, attempt, item.ended, item.result)
-        self._settle(job, replace(done, again_at=None))
+        with self._p.store.look() as store:
+            self._settle(store, job, replace(done, again_at=None))
         return done
 
     # -- calendar and agenda ----------------------------------------------------------------------------------------
@@ -312,13 +318,13 @@ class Engine:
         self._inbox.put(news)
         self._wake.set()
 
-    def _calendar_news(self, news: CalendarNews) -> None:
+    def _calendar_news(self, store: Look, news: CalendarNews) -> None:
         now = self._p.clock.now()
         today = self._day(now)
         log.log(
             logging.ERROR if news.fault else logging.INFO, "calendar, since %s: %s", news.why, news.fault or "resolved"
         )
-        with self._p.store.write() as books:
+        with store.write() as books:
             doubt = CalendarDoubt(
                 "stale", today, reason=news.fault, severity=Severity.WARNING, hint=news.hint, over=not news.fault
             )
@@ -326,10 +332,10 @@ class Engine:
         self._renewing = False
         self._p.teller.nudge()
 
-    def _replan(self, now: datetime) -> bool:
+    def _replan(self, store: Look, now: datetime) -> bool:
         if not self._planner.stale(now):
             return False
-        with self._p.store.write() as books:
+        with store.write() as books:
             if news := self._planner.plan(books, now):
                 self._alerting.notice(books, news, now, self._day(now))
         self._planner.planned(now)
@@ -341,14 +347,14 @@ class Engine:
 
     # -- claim and run ----------------------------------------------------------------------------------------------
 
-    def _start_due(self, now: datetime) -> None:
+    def _start_due(self, store: Look, now: datetime) -> None:
         if self._armed is None or now < self._armed:  # else something is due, and to ask twice would make it late
-            with self._p.store.read() as books:
+            with store.read() as books:
                 if not any(not isinstance(d, agenda.Wait) for d in self._planner.judge(books, now, self._down)):
                     return
         begun: list[Attempt] = []
         ended = False
-        with self._p.store.write() as books:
+        with store.write() as books:
             free: dict[str, Key] = {}  # one row of a job at a time
             for decision in self._planner.judge(books, now, self._down):
                 match decision:
@@ -403,28 +409,29 @@ class Engine:
         self._inbox.put(_Done(job, attempt, result, self._p.clock.now()))
         self._wake.set()
 
-    def _overrun(self, held: _Running, now: datetime) -> None:
+    def _overrun(self, store: Look, held: _Running, now: datetime) -> None:
         held.budget.stop.set()
         self._wake.set()  # the next row of this job need not wait
-        self._settle(held.job, run.overran(held.job, held.attempt, now, self._planner.until(held.job, held.attempt)))
+        done = run.overran(held.job, held.attempt, now, self._planner.until(held.job, held.attempt))
+        self._settle(store, held.job, done)
         if held.job.command is None:  # what runs as a child is ended by its door
             self._hung.add(str(held.attempt.occurrence.key), held.ended)
 
-    def _give_up(self, now: datetime) -> None:
+    def _give_up(self, store: Look, now: datetime) -> None:
         """End while there is room to end well: threads that hang cannot be ended, and each holds on to something."""
         names = self._hung.names()
         if len(names) < hung.MOST:
             return
-        with self._p.store.write() as books:
+        with store.write() as books:
             self._alerting.notice(books, hung.notice(names, self._epoch), now, self._day(now))
         self._lost = f"{len(names)} steps hang in threads that cannot be ended: {', '.join(names)}"
         log.critical("%s; this process ends, so that the next one is rid of them", self._lost)
 
     # -- record, decide, tell ---------------------------------------------------------------------------------------
 
-    def _settle(self, job: JobSpec, done: Run) -> None:
+    def _settle(self, store: Look, job: JobSpec, done: Run) -> None:
         key = done.key
-        with self._p.store.write() as books:
+        with store.write() as books:
             held = books.ledger.entry(key)
             if done.actor != SCHEDULER and held and held.occurrence.planned > done.ended:
                 # Looked at by hand before its time: the planned run stays planned.
@@ -452,11 +459,11 @@ class Engine:
 
     # -- what time brings -------------------------------------------------------------------------------------------
 
-    def _heartbeat(self, now: datetime) -> None:
+    def _heartbeat(self, store: Look, now: datetime) -> None:
         set_back = self._renewed is not None and now < self._renewed  # the clock was
         if self._renewed is not None and not set_back and now - self._renewed < RENEW:
             return
-        with self._p.store.write() as books:
+        with store.write() as books:
             if set_back:
                 books.ledger.set_back(now)
                 self._wake.set()
@@ -468,14 +475,14 @@ class Engine:
         states = self._remedies.states
         return {**self._p.state(), **({"remedies": dict(states)} if states else {})}
 
-    def _requests(self, now: datetime) -> None:
-        with self._p.store.read() as books:
+    def _requests(self, store: Look, now: datetime) -> None:
+        with store.read() as books:
             asked = [one for one in books.desk.open_requests() if one.kind != KIND]  # those are its keeper's
         for one in asked:
             if one.kind != "run":
                 self._p.asked(one)
                 continue
-            with self._p.store.write() as books:
+            with store.write() as books:
                 key = Key(date.fromisoformat(one.data["session"]), one.data["job"], one.data["slot"])
                 job, held = self._jobs.get(key.job), books.ledger.entry(key)
                 attempt = None

@@ -13,7 +13,7 @@ from runbook.alert.reminding import remind, reminder_at, unack
 from runbook.engine.alerting import Alerting
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Books, Store
+    from runbook.adapters.store import Books, Look
 
 _Step = Callable[["Books", Sequence[Alert], datetime], list[AlertChange]]
 
@@ -42,7 +42,7 @@ class Minder:
         coming += [hours.wakes(now)] if any(a.acked for a in alerts) else []
         return min((at for at in coming if at is not None and at > now), default=None)
 
-    def due(self, store: Store, now: datetime) -> bool:
+    def due(self, store: Look, now: datetime) -> bool:
         """Do what is due; each step sees what the one before it changed."""
         with store.read() as books:
             alerts = self._open(books, now)
@@ -68,5 +68,5 @@ class Minder:
         return climb(alerts, books.alerts.by_key(_keys(alerts)), voice.policy, voice.channels, now)
 
 
-def _keys(alerts: Sequence[Alert]) -> list[str]:
-    return [a.key for a in alerts if a.state is AlertState.OPEN]
+def _keys(alerts: Sequence[Alert]) -> tuple[str, ...]:
+    return tuple(a.key for a in alerts if a.state is AlertState.OPEN)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +13,7 @@ from runbook.ask import Standing
 from runbook.clock import Clock, host_monotonic
 from runbook.command import CommandSpec
 from runbook.day import FeedChange, Request
+from runbook.engine.crew import Crew
 from runbook.job import Desk, JobSpec, Step
 from runbook.ports import Commands
 from runbook.remedy import Remedy
@@ -22,15 +22,10 @@ from runbook.session import SessionCalendar
 from runbook.teller import Teller, Voice
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Books, Store
+    from runbook.adapters.store import Books, Look, Store
 
 SCHEDULER = "scheduler"  # the actor of what was not started by a person
 BROKER_JOB = "verify_broker"
-
-
-def in_thread(work: Callable[[], None], name: str) -> None:
-    """Have `work` done beside the engine's turn."""
-    threading.Thread(target=work, name=name, daemon=True).start()
 
 
 class Alarm(Protocol):
@@ -48,7 +43,7 @@ class Keeper(Protocol):
         """When to look again at the latest; None when nothing is foreseen."""
         ...
 
-    def due(self, store: Store, now: datetime) -> bool:
+    def due(self, store: Look, now: datetime) -> bool:
         """Do what is due, in transactions of its own; True when it may have put something into the outbox."""
         ...
 
@@ -119,7 +114,9 @@ class Parts:
     on_run: Callable[[Run], None] = lambda _run: None
     calendar_due: Callable[[datetime], Why | None] = lambda _now: None  # costs a look at some file names
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
-    spawn: Callable[[Callable[[], None], str], None] = in_thread  # how what takes long is begun: (work, its name)
+    spawn: Callable[[Callable[[], None], str], None] = field(
+        default_factory=lambda: Crew().do
+    )  # how what takes long is begun: (work, its name)
     seconds: Callable[[], float] = host_monotonic  # of real work, which time-outs are counted in
     asked: Callable[[Request], None] = lambda _request: None  # requests that are not the engine's own; must not block
     keepers: Sequence[Keeper] = ()  # what the turn minds after its own; made by whoever knows the doors

@@ -12,7 +12,7 @@ from runbook import agenda
 from runbook.alert import Notice
 from runbook.almanac import REPLAN
 from runbook.engine.parts import Parts
-from runbook.job import JobSpec, Key
+from runbook.job import IfLate, JobSpec, Key
 from runbook.pause import pause_of
 from runbook.run import Attempt, Entry, Moved
 from runbook.session import Session, SessionCalendar
@@ -96,11 +96,11 @@ class Planner:
             whole, running = self._beside({e.key.job for e in due if e.key.session == day})
             for entry in books.ledger.beside(day, whole, running):
                 siblings.setdefault((day, entry.key.job), []).append(entry)
+        asked = any(job.if_late is IfLate.ASK for e in due if (job := self._jobs.get(e.key.job)) is not None)
         unknown = {e.key.session: s.note for e in due if (s := self.calendar.assumed(e.key.session)) is not None}
-        days = {day for day, _ in siblings}
         return agenda.judge(
-            due, self._jobs, siblings, now, self.calendar.zone, down, unknown, self.paused(books, now),
-            books.asks.approved(days) if days else (),
+            due, self._jobs, siblings, now, self.calendar.zone, down, unknown, self.paused(books, now) if due else {},
+            books.asks.approved({e.key.session for e in due}) if asked else (),
         )  # fmt: skip
 
     def paused(self, books: Books, now: datetime) -> dict[str, str]:
@@ -112,8 +112,8 @@ class Planner:
     def _beside(self, names: set[str]) -> tuple[set[str], set[str]]:
         """Of which jobs all rows matter to those in `names`, and of which only what runs."""
         due = [job for name in names if (job := self._jobs.get(name)) is not None]
-        running = {job.name for job in due if job.repeating and job.repeat_until_ok is None}
-        return {job.name for job in due} - running | {name for job in due for name in (*job.needs, *job.after)}, running
+        whole = {job.name for job in due if job.repeat_until_ok is not None}
+        return whole | {name for job in due for name in (*job.needs, *job.after)}, {job.name for job in due} - whole
 
     def _sessions(self, start: date, today: date, now: datetime, *, first: bool) -> list[Session]:
         """The sessions to plan, those of unknown weekdays included: there what only reads will run."""

@@ -21,7 +21,7 @@ from runbook.job import JobSpec, Key, Verdict
 from runbook.remedy import KIND, LEAVE, RESTART, Action, Checked, Did, Gate, Remedy, Said, market_at
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Books, Store
+    from runbook.adapters.store import Books, Look
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Remedies:
         del books
         return self._until if self._until is not None and self._until > now else None
 
-    def due(self, store: Store, now: datetime) -> bool:
+    def due(self, store: Look, now: datetime) -> bool:
         """Do what is due; True when anything may have been told."""
         if self._p.commands is None or not self._p.allowed:
             return False
@@ -166,7 +166,7 @@ class Remedies:
 
     # -- what an earlier process left -----------------------------------------------------------------------------------
 
-    def _take_over(self, store: Store, now: datetime) -> bool:
+    def _take_over(self, store: Look, now: datetime) -> bool:
         if self._mine:
             return False
         with store.read() as books:
@@ -208,7 +208,7 @@ class Remedies:
 
     # -- results of threads ---------------------------------------------------------------------------------------------
 
-    def _take(self, store: Store, now: datetime) -> bool:
+    def _take(self, store: Look, now: datetime) -> bool:
         told = False
         while not self._results.empty():
             match self._results.get():
@@ -219,7 +219,7 @@ class Remedies:
                     self._seen, self._looking = seen, False
         return told
 
-    def _missing(self, store: Store, seen: Mapping[str, Preflight], now: datetime) -> bool:
+    def _missing(self, store: Look, seen: Mapping[str, Preflight], now: datetime) -> bool:
         gone = {name: one.said for name, one in seen.items() if one.present is False}
         if not gone.keys() - {name for name, one in self._seen.items() if one.present is False}:
             return False
@@ -234,7 +234,7 @@ class Remedies:
             self._alerting.notice(books, notice, now, self._today(now))
         return True
 
-    def _ended(self, store: Store, done: _Done, now: datetime) -> bool:
+    def _ended(self, store: Look, done: _Done, now: datetime) -> bool:
         ended = done.ended
         self._running -= 1
         if ended.ending is Ending.STOPPED:
@@ -251,7 +251,7 @@ class Remedies:
 
     # -- verify ---------------------------------------------------------------------------------------------------------
 
-    def _verify(self, store: Store, now: datetime) -> bool:
+    def _verify(self, store: Look, now: datetime) -> bool:
         """Let the named job run until it is ok or the time is over; each look is an attempt of its own in the ledger."""
         told = False
         with store.read() as books:
@@ -260,7 +260,7 @@ class Remedies:
             told |= self._verify_one(store, row, now)
         return told
 
-    def _verify_one(self, store: Store, row: Action, now: datetime) -> bool:
+    def _verify_one(self, store: Look, row: Action, now: datetime) -> bool:
         one, job = self._remedies.get(row.name), None
         if one is not None:
             job = self._jobs.get(one.verify)
@@ -307,7 +307,7 @@ class Remedies:
 
     # -- decide and run -------------------------------------------------------------------------------------------------
 
-    def _judge(self, store: Store, one: Remedy, states: dict[str, str], now: datetime) -> bool:
+    def _judge(self, store: Look, one: Remedy, states: dict[str, str], now: datetime) -> bool:
         with store.read() as books:
             met = next((alert for alert in books.alerts.unresolved() if one.meets(alert)), None)
             rows = books.actions.of(one.name, self._today(now), _cause(met))
@@ -385,7 +385,7 @@ class Remedies:
         self._results.put(_Done(number, one, ended, self._p.clock.now()))
         self._wake()
 
-    def _asked_for(self, store: Store, now: datetime) -> bool:
+    def _asked_for(self, store: Look, now: datetime) -> bool:
         """What a person asked for by hand: the same gates, and the asking is the approval."""
         with store.read() as books:
             asked = [one for one in books.desk.open_requests() if one.kind == KIND]
@@ -434,7 +434,7 @@ class Remedies:
         lines = (f"done: {' '.join(row.argv)}, by {row.by}, {row.why}", f"seen: {why}")
         self._alerting.notice(books, Notice(f"action@{row.number}@{title[:8]}", title, lines), now, row.session)
 
-    def _once(self, key: str, store: Store, tell: Callable[[Books], None]) -> bool:
+    def _once(self, key: str, store: Look, tell: Callable[[Books], None]) -> bool:
         if key in self._told:
             return False
         with store.write() as books:

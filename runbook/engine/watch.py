@@ -16,7 +16,7 @@ from runbook.run import Entry, State
 from runbook.trigger import Anchor
 
 if TYPE_CHECKING:
-    from runbook.adapters.store import Books, Store
+    from runbook.adapters.store import Books, Look
 
 LOGIN = Anchor.parse("open-30m")
 
@@ -41,7 +41,7 @@ class Watch:
         settles = (a.settles_at for a in books.alerts.unresolved() if a.settles_at is not None)
         return min((at for at in settles if at > now), default=None)
 
-    def due(self, store: Store, now: datetime) -> bool:
+    def due(self, store: Look, now: datetime) -> bool:
         """Do what is due; True when anything was, and so perhaps told."""
         with store.read() as books:
             settles = [a for a in books.alerts.unresolved() if a.settled(now)]

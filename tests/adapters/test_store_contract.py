@@ -464,8 +464,19 @@ def test_a_person_may_take_an_ended_row_again_and_each_attempt_is_kept(store):
     assert [(t.n, t.reason, t.verdict) for t in entry.tries] == [(1, "no", Verdict.BAD), (2, "yes", Verdict.OK)]
 
 
-def claimed_in(books) -> Attempt:
-    attempt = books.ledger.claim(KEY, "scheduler", NOW, 1)
+def test_rows_claimed_as_one_each_count_their_own_tries(store):
+    planned(store, ONCE, OFTEN)
+    keys = [Key(MONDAY, "check", "0002"), KEY, Key(MONDAY, "nobody", "open"), Key(MONDAY, "check", "0001")]
+    for n in (1, 2):
+        with store.write() as books:
+            books.ledger.settle(settle(ONCE, claimed_in(books, again=n > 1), at("08:16"), Found(Verdict.OK, "in")))
+    with store.write() as books:
+        made = books.ledger.claim_all(keys, "scheduler", NOW, 1, again=True)
+    assert [(a.occurrence.key, a.n) for a in made] == [(keys[0], 1), (KEY, 3), (keys[3], 1)]
+
+
+def claimed_in(books, *, again: bool = False) -> Attempt:
+    attempt = books.ledger.claim(KEY, "scheduler", NOW, 1, again=again)
     assert attempt is not None
     return attempt
 

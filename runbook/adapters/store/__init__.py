@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from runbook.adapters.store.actions import Actions
 from runbook.adapters.store.alerts import Alerts
 from runbook.adapters.store.asks import Asks, Pauses
 from runbook.adapters.store.bases import Sqlite, base_of
+from runbook.adapters.store.book import Answers
 from runbook.adapters.store.calendars import Calendars
 from runbook.adapters.store.copies import Proof, copy, lost_between, measure, prove, prune, refuse_unfit, restore
 from runbook.adapters.store.desk import DeskBook
@@ -38,18 +39,18 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 class Books:
     """The books of the ledger within one transaction; `write` commits them together or not at all."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.ledger = Ledger(connection)
-        self.alerts = Alerts(connection)
-        self.feed = FeedLog(connection)
-        self.calendars = Calendars(connection)
-        self.desk = DeskBook(connection)
-        self.actions = Actions(connection)
-        self.milestones = Milestones(connection)
-        self.repeats = Repeats(connection)
-        self.asks = Asks(connection)
-        self.pauses = Pauses(connection)
-        self.silences = Silences(connection)
+    def __init__(self, connection: Connection, answers: Answers | None = None) -> None:
+        self.ledger = Ledger(connection, answers)
+        self.alerts = Alerts(connection, answers)
+        self.feed = FeedLog(connection, answers)
+        self.calendars = Calendars(connection, answers)
+        self.desk = DeskBook(connection, answers)
+        self.actions = Actions(connection, answers)
+        self.milestones = Milestones(connection, answers)
+        self.repeats = Repeats(connection, answers)
+        self.asks = Asks(connection, answers)
+        self.pauses = Pauses(connection, answers)
+        self.silences = Silences(connection, answers)
 
 
 class Store:
@@ -94,6 +95,15 @@ class Store:
         """A consistent view that never waits for a writer."""
         with self._named(), self._looking() as connection:
             yield Books(connection)
+
+    @contextmanager
+    def look(self) -> Iterator[Look]:
+        """The ledger for one turn of the engine."""
+        look = Look(self._looking, self.write, self._named)
+        try:
+            yield look
+        finally:
+            look.close()
 
     @contextmanager
     def _looking(self) -> Iterator[Connection]:
@@ -178,6 +188,48 @@ class Store:
             raise self._base.fault(exc) from exc
 
 
+class Look:
+    """The ledger as one turn sees it: all that is read is of one instant, and asked once, until the turn itself writes."""
+
+    def __init__(
+        self,
+        view: Callable[[], AbstractContextManager[Connection]],
+        write: Callable[[], AbstractContextManager[Books]],
+        named: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._view = view
+        self._write = write
+        self._named = named
+        self._held = ExitStack()
+        self._seen: Books | None = None
+
+    @contextmanager
+    def read(self, *, anew: bool = False) -> Iterator[Books]:
+        """The view; it stays for whoever reads next. `anew`: one that begins now, for what another thread has just told of."""
+        if anew:
+            self.close()
+        with self._named():
+            try:
+                if self._seen is None:
+                    self._seen = Books(self._held.enter_context(self._view()), {})
+                yield self._seen
+            except BaseException:
+                self.close()
+                raise
+
+    @contextmanager
+    def write(self) -> Iterator[Books]:
+        """A transaction that stands alone; whoever reads after it sees anew."""
+        self.close()
+        with self._write() as books:
+            yield books
+
+    def close(self) -> None:
+        """Let go of the view."""
+        self._seen = None
+        self._held.close()
+
+
 __all__ = [
-    "BUSY_SECONDS", "HEAD", "Books", "Proof", "Store", "lost_between", "measure", "prove", "prune", "refuse_unfit", "restore",
+    "BUSY_SECONDS", "HEAD", "Books", "Look", "Proof", "Store", "lost_between", "measure", "prove", "prune", "refuse_unfit", "restore",
 ]  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, or_, select, update
+from sqlalchemy import Row, bindparam, or_, select, update
 
+from runbook.adapters.store.book import Book
 from runbook.adapters.store.schema import action
 from runbook.remedy import Action, Checked, Did
 
@@ -17,11 +18,8 @@ _OF = _ACTIONS.where(
 _OPEN = _ACTIONS.where(or_(action.c.ended_at.is_(None), (action.c.outcome == Did.DONE) & action.c.verified.is_(None)))
 
 
-class Actions:
+class Actions(Book):
     """The book of actions within one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
 
     def begin(self, one: Action) -> int:
         """Write down a run before it starts; gives its number."""

@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy import Row as SqlRow
+from sqlalchemy import Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from runbook.adapters.store.book import Book, once
 from runbook.adapters.store.fence import standing
 from runbook.adapters.store.schema import alert, alert_event, outbox
 from runbook.alert import Alert, AlertChange, AlertState, Severity
@@ -47,16 +48,15 @@ _STORE = update(outbox).where(_SAME)
 _CLAIM = _STORE.where(outbox.c.state == State.QUEUED, outbox.c.attempts == bindparam("tried"))
 
 
-class Alerts:
+class Alerts(Book):
     """The book of alerts and of the outbox within one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
-
+    @once
     def held(self, since: datetime) -> list[Alert]:
         """All alerts that are not resolved, and those resolved after `since`: what `decide` asks for."""
         return self._alerts(_RECENT, since=since)
 
+    @once
     def unresolved(self) -> list[Alert]:
         return self._alerts(_OPEN)
 
@@ -98,6 +98,7 @@ class Alerts:
             new += len(self._c.execute(added).all())  # the count of an INSERT's rows is not kept by every driver
         return new
 
+    @once
     def waiting(self, channel: str) -> list[Row]:
         """The rows of `channel` that are not final, and all rows of their keys (what `merge` looks at)."""
         return self._rows(_WAITING, of_channel=channel)
@@ -121,6 +122,7 @@ class Alerts:
         used = self._c.execute(_USED, {"of_channel": channel, "since": since})
         return list(used.scalars())  # rows of one message were sent at one instant
 
+    @once
     def by_key(self, keys: Collection[str]) -> dict[str, list[Row]]:
         """All messages of these keys."""
         found: dict[str, list[Row]] = {}

@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, or_, select, update
 from sqlalchemy import Row as SqlRow
+from sqlalchemy import Select, and_, bindparam, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from runbook.adapters.store.book import Book, once
 from runbook.adapters.store.schema import ask as table
 from runbook.adapters.store.schema import pause
 from runbook.ask import RUN, Ask, AskKind, AskState
@@ -37,11 +38,8 @@ _HELD = _PAUSES.where(
 )
 
 
-class Asks:
+class Asks(Book):
     """The book of asks within one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
 
     def open(self, ask: Ask, epoch: int = 0) -> Ask | None:
         """Put a question; gives it with its number, or None when its key was asked before."""
@@ -67,10 +65,12 @@ class Asks:
     def by_key(self, key: str) -> Ask | None:
         return next(iter(self._all(_BY_KEY, key=key)), None)
 
+    @once
     def waiting(self) -> list[Ask]:
         """Everything that is open, in the order it was asked."""
         return self._all(_WAITING)
 
+    @once
     def to_verify(self) -> list[Ask]:
         """What was answered and has yet to be looked at again."""
         return self._all(_TO_VERIFY)
@@ -96,11 +96,8 @@ class Asks:
         return [_ask(row) for row in self._c.execute(query, asked)]
 
 
-class Pauses:
+class Pauses(Book):
     """The book of pauses within one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
 
     def add(self, held: Pause) -> Pause:
         values = {"job": held.job, "since": held.since, "until": held.until, "reason": held.reason, "by": held.by}
@@ -112,6 +109,7 @@ class Pauses:
         where = and_(pause.c.id == number, pause.c.ended_at.is_(None))
         self._c.execute(update(pause).where(where).values(ended_at=now, ended_by=by))
 
+    @once
     def held(self, now: datetime) -> list[Pause]:
         """What is in force at `now`, the oldest first."""
         return self._all(_HELD, now=now)

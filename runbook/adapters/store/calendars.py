@@ -7,17 +7,15 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import delete, select
 
+from runbook.adapters.store.book import Book
 from runbook.adapters.store.schema import calendar_day, calendar_library, calendar_source
 from runbook.session import SessionCalendar, day_from_row, day_to_row
 
 
-class Calendars:
+class Calendars(Book):
     """The book of sessions within one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
 
     def keep(self, calendar: SessionCalendar, provenance: Mapping[str, Any], now: datetime) -> None:
         """Replace what is held of this exchange."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from runbook.adapters.store.book import Book
 from runbook.adapters.store.fence import DAEMON
 from runbook.adapters.store.schema import config_version, lease, phone, request
 from runbook.day import Lease, Request
@@ -22,11 +23,8 @@ _REQUESTS = select(request).order_by(request.c.id)
 _UNTAKEN = _REQUESTS.where(request.c.taken_at.is_(None))
 
 
-class DeskBook:
+class DeskBook(Book):
     """The book of the lease and of requests within one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
 
     def lease(self) -> Lease | None:
         row = self._c.execute(_LEASE).one_or_none()

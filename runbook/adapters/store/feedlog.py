@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from runbook.adapters.store.book import Book
 from runbook.adapters.store.schema import feed_event, feed_sample
 from runbook.day import FeedChange, FeedSample
 
 
-class FeedLog:
+class FeedLog(Book):
     """The book of the feed within one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
 
     def change(self, session: date, change: FeedChange) -> None:
         self._c.execute(

@@ -6,9 +6,23 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
+from runbook.adapters.store.book import Book, once
 from runbook.adapters.store.fence import standing
 from runbook.adapters.store.schema import Instant, attempt, occurrence
 from runbook.job import Key, Occurrence, Verdict
@@ -24,8 +38,13 @@ _NOW: Any = bindparam("now")
 _DAY: Any = bindparam("day")
 _JOB: Any = bindparam("job")
 _NAMES = tuple_(occurrence.c.session, occurrence.c.job, occurrence.c.slot)
-_TRIED = (attempt.c.session, attempt.c.job, attempt.c.slot)
 _same_row = [attempt.c[name] == occurrence.c[name] for name in ("session", "job", "slot")]
+# In words, since SQLAlchemy names no table within SQLite's RETURNING, and a row would be compared with itself.
+_tried: ColumnElement[int | None] = literal_column(
+    "(SELECT max(a.n) FROM attempt a "
+    "WHERE a.session = occurrence.session AND a.job = occurrence.job AND a.slot = occurrence.slot)",
+    Integer,
+)
 _last_end = select(attempt.c.ended_at).where(*_same_row).order_by(attempt.c.n.desc()).limit(1).scalar_subquery()
 
 
@@ -59,14 +78,11 @@ _TRIES_OF_DAY = _TRIES.where(attempt.c.session == _DAY)
 _TRIES_ONCE = _TRIES_OF_DAY.where(
     attempt.c.job.in_(select(occurrence.c.job).where(occurrence.c.session == _DAY, occurrence.c.repeating.is_(False)))
 )
-_COUNTED = (
-    select(*_TRIED, func.max(attempt.c.n).label("n")).where(tuple_(*_TRIED).in_(bindparam("keys"))).group_by(*_TRIED)
-)
 _CLAIM = (
     update(occurrence)
     .where(_NAMES.in_(bindparam("keys")), standing())
     .values(state=State.RUNNING, epoch=bindparam("mine"))
-    .returning(occurrence)
+    .returning(occurrence, _tried.label("tried"))
 )
 _CLAIM_PLANNED, _CLAIM_AGAIN = _CLAIM.where(_PLANNED), _CLAIM.where(occurrence.c.state != State.RUNNING)
 _SETTLE = update(attempt).where(
@@ -85,11 +101,8 @@ _SET_BACK = (
 )
 
 
-class Ledger:
+class Ledger(Book):
     """The book of occurrences within one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
 
     def plan(
         self, rows: Sequence[tuple[Occurrence, bool]], config_hash: str, now: datetime | None = None
@@ -141,6 +154,7 @@ class Ledger:
         self.end(gone, State.CANCELLED, reason)
         return gone
 
+    @once
     def due(self, now: datetime) -> list[Entry]:
         """What is planned and due, the earliest first."""
         rows = self._c.execute(_DUE, {"now": now}).all()
@@ -151,6 +165,7 @@ class Ledger:
         """The clock was put back to `now`: a next try that was set by the later time is due at once, not hours ahead."""
         self._c.execute(_SET_BACK, {"now": now})
 
+    @once
     def overdue(self, now: datetime) -> list[Entry]:
         """Rows past their deadline that have not ended."""
         return [_entry(r, ()) for r in self._c.execute(_OVERDUE, {"now": now})]
@@ -168,19 +183,14 @@ class Ledger:
         self, keys: Sequence[Key], actor: str, now: datetime, epoch: int, *, again: bool = False
     ) -> list[Attempt]:
         """Take all of `keys` that are there to be taken, in their order: what is due at one instant is claimed as one."""
-        taken: dict[Key, Occurrence] = {}
+        taken: dict[Key, Attempt] = {}
         for part in range(0, len(keys), _AT_ONCE):
             some = [(key.session, key.job, key.slot) for key in keys[part : part + _AT_ONCE]]
             changed = self._c.execute(_CLAIM_AGAIN if again else _CLAIM_PLANNED, {"keys": some, "mine": epoch})
-            taken |= {_key(row): _entry(row, ()).occurrence for row in changed}
+            taken |= {_key(r): Attempt(_occurrence(r), (r.tried or 0) + 1, actor, now) for r in changed}
         if not taken:
             return []
-        rows = [(key.session, key.job, key.slot) for key in taken]
-        before: dict[Key, int] = {}
-        for part in range(0, len(rows), _AT_ONCE):
-            grouped = self._c.execute(_COUNTED, {"keys": rows[part : part + _AT_ONCE]})
-            before |= {Key(row.session, row.job, row.slot): row.n for row in grouped}
-        made = [Attempt(taken[key], before.get(key, 0) + 1, actor, now) for key in keys if key in taken]
+        made = [taken[key] for key in keys if key in taken]
         self._c.execute(
             attempt.insert(),
             [
@@ -229,6 +239,7 @@ class Ledger:
         """Let a row wait for a person; it is not due for anybody else until it is reopened."""
         self._c.execute(_SET_IDLE, _named(key) | {"state": State.WAITING_HUMAN, "reason": reason})
 
+    @once
     def held(self) -> list[Entry]:
         """What waits for a person, with its tries."""
         return [_entry(r, self._of_row(_key(r))) for r in self._c.execute(_HELD).all()]
@@ -331,7 +342,10 @@ def _columns(o: Occurrence) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _occurrence(row: Row[Any]) -> Occurrence:
+    return Occurrence(_key(row), row.planned_at, row.due_at, row.latest_start, row.deadline)
+
+
 def _entry(row: Row[Any], tries: tuple[Try, ...]) -> Entry:
-    planned = Occurrence(_key(row), row.planned_at, row.due_at, row.latest_start, row.deadline)
     verdict = Verdict(row.verdict) if row.verdict else None
-    return Entry(planned, row.repeating, State(row.state), verdict, row.reason, row.config_hash, tries)
+    return Entry(_occurrence(row), row.repeating, State(row.state), verdict, row.reason, row.config_hash, tries)

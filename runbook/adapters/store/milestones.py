@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from runbook.adapters.store.book import Book
 from runbook.adapters.store.schema import milestone
 from runbook.heartbeat import Milestone, Word
 
@@ -19,11 +20,8 @@ _OWED = (
 )
 
 
-class Milestones:
+class Milestones(Book):
     """The book of milestones within one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
 
     def words(self, session: date) -> frozenset[Word]:
         """What of this session has been said, or is about to be."""

@@ -10,19 +10,17 @@ from datetime import date
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select
+from sqlalchemy import Row, and_, bindparam, delete, func, insert, select
 
+from runbook.adapters.store.book import Book
 from runbook.adapters.store.schema import attempt, occurrence, tally
 from runbook.day import Tally
 from runbook.job import Verdict
 from runbook.run import State
 
 
-class Repeats:
+class Repeats(Book):
     """The book of rolled-up repeats within one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
 
     def tallies(self, session: date) -> list[Tally]:
         """What was rolled up of a session, by time."""

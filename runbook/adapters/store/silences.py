@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, select, update
+from sqlalchemy import Row, Select, and_, bindparam, select, update
 
+from runbook.adapters.store.book import Book, once
 from runbook.adapters.store.schema import silence
 from runbook.alert import Pattern, Silence
 from runbook.fault import Unfit
@@ -15,11 +16,8 @@ _SILENCES = select(silence).order_by(silence.c.id)
 _HOLDING = _SILENCES.where(silence.c.ended_at.is_(None), silence.c.until > bindparam("now"))
 
 
-class Silences:
+class Silences(Book):
     """The book of silences within one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
 
     def add(self, pattern: Pattern, until: datetime, reason: str, by: str, now: datetime) -> int:
         """Keep a silence; gives its number."""
@@ -29,6 +27,7 @@ class Silences:
         assert done.inserted_primary_key is not None
         return int(done.inserted_primary_key[0])
 
+    @once
     def holding(self, now: datetime) -> list[Silence]:
         """Those that hold at `now`."""
         return self._some(_HOLDING, now=now)
