@@ -200,6 +200,7 @@ class SessionCalendar:
     days: dict[date, Day] = field(repr=False)
     _opens: tuple[datetime, ...] = field(init=False, repr=False)
     _sessions: tuple[Session, ...] = field(init=False, repr=False)
+    _assumed: dict[date, Session | None] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         held = sorted((d.session for d in self.days.values() if d.session), key=lambda s: s.open)
@@ -240,6 +241,11 @@ class SessionCalendar:
 
         It says when to look, never that the exchange is open: nothing is promised on it, and nothing may act on it.
         """
+        if day not in self._assumed:
+            self._assumed[day] = self._ordinary(day)
+        return self._assumed[day]
+
+    def _ordinary(self, day: date) -> Session | None:
         known = self.day(day)
         if known.status is not DayStatus.UNKNOWN or day.weekday() >= _SATURDAY:
             return None

@@ -179,16 +179,18 @@ class Teller:
             if not books.alerts.waiting(channel):
                 return _LOOK
         with self._store.write() as books:
+            waiting = books.alerts.waiting(channel)
             for settle in (
                 outbox.expire,
                 outbox.merge,
             ):  # what is too old to tell, then what is over before it was told
-                for changed in settle(books.alerts.waiting(channel), now):
-                    books.alerts.store(changed)
+                if changes := settle(waiting, now):
+                    for changed in changes:
+                        books.alerts.store(changed)
+                    waiting = books.alerts.waiting(channel)
             history = books.alerts.attempts_since(channel, now - outbox.WINDOW)
             if (at := outbox.earliest(history, now)) > now:
                 return (at - now).total_seconds()
-            waiting = books.alerts.waiting(channel)
             picked = outbox.pick(waiting, now)
             if picked is None:
                 queued = [r.due_at for r in waiting if r.state is State.QUEUED]

@@ -31,6 +31,12 @@ class Alerting:
         self._session_of = session_of
         self._positions = positions
         self._calendar = calendar
+        self._spoke = False
+
+    def spoke(self) -> bool:
+        """Whether anything was put into the outbox since this was last asked."""
+        spoke, self._spoke = self._spoke, False
+        return spoke
 
     @property
     def hours(self) -> Hours:
@@ -99,7 +105,8 @@ class Alerting:
             changes, self.voice, now, session.close if session else None, self._positions(), to,
             heard=heard, wakes=self.hours.wakes(now) if quiet else None,
         )  # fmt: skip
-        books.alerts.enqueue(rows, day)
+        if books.alerts.enqueue(rows, day):
+            self._spoke = True
 
 
 def _meant_for(change: AlertChange, to: Sequence[str] | None) -> AlertChange:

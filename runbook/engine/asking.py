@@ -64,14 +64,14 @@ class Asking:
         at = [a.deadline for a in books.asks.waiting()] + [a.verify_at for a in books.asks.to_verify()]
         return min((one for one in at if one is not None and one > now), default=None)
 
-    def due(self, store: Look, now: datetime) -> bool:
+    def due(self, store: Look, now: datetime) -> None:
         search = self._searched is None or not timedelta() <= now - self._searched < LOOK
         with store.read() as books:
             due = self._read(books, now, search=search)
         if search:
             self._searched = now
         if not due:
-            return False
+            return
         with store.write() as books:
             due = self._read(books, now, search=search)  # anew: a person may have answered in between
             for key in due.late:
@@ -85,7 +85,6 @@ class Asking:
                 self.put(books, raised, now, tell=not self._told_otherwise(books, raised, now))
             for ask in due.looks:
                 self._look(books, ask, now)
-        return True
 
     # -- what there is to do ------------------------------------------------------------------------------------------
 

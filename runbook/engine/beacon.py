@@ -51,8 +51,8 @@ class Beacon:
             marks.append(coming)
         return min(marks)
 
-    def due(self, store: Look, now: datetime) -> bool:
-        """Say that this turn came about; never blocks, and puts nothing into the outbox."""
+    def due(self, store: Look, now: datetime) -> None:
+        """Say that this turn came about; never blocks."""
         calendar = self._calendar()
         if self._milestones:
             self._mark(store, calendar, now)
@@ -60,7 +60,6 @@ class Beacon:
             self._minute(store, calendar, now)
             self._pinged = now
         self._alive(self._status)
-        return False
 
     def _minute(self, store: Look, calendar: SessionCalendar, now: datetime) -> None:
         with store.read() as books:

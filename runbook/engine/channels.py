@@ -35,11 +35,11 @@ class Channels:
         del books
         return self._again if self._again is not None and self._again > now else None
 
-    def due(self, store: Look, now: datetime) -> bool:
+    def due(self, store: Look, now: datetime) -> None:
         """Tell of a channel that is dead, and of one that sends again."""
         tries = self._p.teller.tries
         if tries == self._seen and (self._again is None or now < self._again):
-            return False
+            return
         with store.read(anew=True) as books:  # what those tries came to
             causes = list(self._causes(books, now))
         if causes:
@@ -49,7 +49,6 @@ class Channels:
                     others = self._others(cause) if isinstance(cause, ChannelMoved) else None
                     self._alerting.decide(books, [cause], now, day, others)
         self._seen = tries
-        return bool(causes)
 
     def _causes(self, books: Books, now: datetime) -> Iterator[ChannelMoved | UplinkMoved]:
         """What has changed since the ledger last heard of it."""

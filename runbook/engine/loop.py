@@ -224,8 +224,8 @@ class Engine:
                 self._start_due(store, now)
             self._requests(store, now)
             for keeper in self._keepers:
-                if keeper.due(store, now):
-                    self._p.teller.nudge()
+                keeper.due(store, now)
+                self._tell()
             with store.read() as books:
                 coming = (books.ledger.next_due(now), *(keeper.next(books, now) for keeper in self._keepers))
         upcoming = min((at for at in coming if at is not None), default=None)
@@ -256,14 +256,14 @@ class Engine:
                     books.feed.change(session, change)
                     if cause is not None:
                         self._alerting.decide(books, [cause], change.at, session)
-                self._p.teller.nudge()
+                self._tell()
             case FeedTotals(session, at, data):
                 with store.write() as books:
                     books.feed.sample(session, at, data)
             case BotNews(session, cause) | CauseNews(session, cause):
                 with store.write() as books:
                     self._alerting.decide(books, [cause], cause.at, session)
-                self._p.teller.nudge()
+                self._tell()
             case CalendarNews():
                 self._calendar_news(store, item)
 
@@ -330,7 +330,7 @@ class Engine:
             )
             self._alerting.decide(books, [doubt], now, today)
         self._renewing = False
-        self._p.teller.nudge()
+        self._tell()
 
     def _replan(self, store: Look, now: datetime) -> bool:
         if not self._planner.stale(now):
@@ -339,7 +339,7 @@ class Engine:
             if news := self._planner.plan(books, now):
                 self._alerting.notice(books, news, now, self._day(now))
         self._planner.planned(now)
-        self._p.teller.nudge()
+        self._tell()
         return True
 
     def _day(self, now: datetime) -> date:
@@ -353,7 +353,6 @@ class Engine:
                 if not any(not isinstance(d, agenda.Wait) for d in self._planner.judge(books, now, self._down)):
                     return
         begun: list[Attempt] = []
-        ended = False
         with store.write() as books:
             free: dict[str, Key] = {}  # one row of a job at a time
             for decision in self._planner.judge(books, now, self._down):
@@ -361,7 +360,6 @@ class Engine:
                     case agenda.Start(key) if key.job not in {k.job for k in self._running}:
                         free.setdefault(key.job, key)
                     case agenda.End(key, state, reason):
-                        ended = True
                         books.ledger.end([key], state, reason)
                         self._wake.set()  # what stood behind it may go on
                         job = self._jobs.get(key.job)
@@ -376,8 +374,7 @@ class Engine:
                 begun = books.ledger.claim_all(list(free.values()), SCHEDULER, now, self._epoch)
         for attempt in begun:
             self._begin(self._jobs[attempt.occurrence.key.job], attempt)
-        if ended:
-            self._p.teller.nudge()
+        self._tell()
 
     def _begin(self, job: JobSpec, attempt: Attempt) -> None:
         key = attempt.occurrence.key
@@ -455,7 +452,12 @@ class Engine:
             level = logging.DEBUG
         log.log(level, "%s: %s, %s: %s", key, done.outcome, done.verdict or "no verdict", done.reason)
         self._p.on_run(done)
-        self._p.teller.nudge()
+        self._tell()
+
+    def _tell(self) -> None:
+        """What is committed can be sent."""
+        if self._alerting.spoke():
+            self._p.teller.nudge()
 
     # -- what time brings -------------------------------------------------------------------------------------------
 

@@ -42,19 +42,18 @@ class Minder:
         coming += [hours.wakes(now)] if any(a.acked for a in alerts) else []
         return min((at for at in coming if at is not None and at > now), default=None)
 
-    def due(self, store: Look, now: datetime) -> bool:
+    def due(self, store: Look, now: datetime) -> None:
         """Do what is due; each step sees what the one before it changed."""
         with store.read() as books:
             alerts = self._open(books, now)
-            if not any(step(books, alerts, now) for step in self._steps):
-                return False
+            if not alerts or not any(step(books, alerts, now) for step in self._steps):
+                return
         day = self._alerting.hours.calendar.today(now)
         with store.write() as books:
             for step in self._steps:
                 alerts = books.alerts.held(now - FLAP_WINDOW)
                 if changes := step(books, alerts, now):
                     self._alerting.tell(books, changes, alerts, now, day)
-        return True
 
     @staticmethod
     def _open(books: Books, now: datetime) -> Sequence[Alert]:

@@ -43,8 +43,8 @@ class Keeper(Protocol):
         """When to look again at the latest; None when nothing is foreseen."""
         ...
 
-    def due(self, store: Look, now: datetime) -> bool:
-        """Do what is due, in transactions of its own; True when it may have put something into the outbox."""
+    def due(self, store: Look, now: datetime) -> None:
+        """Do what is due, in transactions of its own."""
         ...
 
 

@@ -150,25 +150,25 @@ class Remedies:
         del books
         return self._until if self._until is not None and self._until > now else None
 
-    def due(self, store: Look, now: datetime) -> bool:
-        """Do what is due; True when anything may have been told."""
+    def due(self, store: Look, now: datetime) -> None:
+        """Do what is due."""
         if self._p.commands is None or not self._p.allowed:
-            return False
+            return
         self._until, states = None, dict[str, str]()
-        told = self._take_over(store, now) | self._take(store, now)
+        self._take_over(store, now)
+        self._take(store, now)
         self._look(now)
-        told |= self._verify(store, now)
-        told |= self._asked_for(store, now)
+        self._verify(store, now)
+        self._asked_for(store, now)
         for one in self._remedies.values():
-            told |= self._judge(store, one, states, now)
+            self._judge(store, one, states, now)
         self._states = states
-        return told
 
     # -- what an earlier process left -----------------------------------------------------------------------------------
 
-    def _take_over(self, store: Look, now: datetime) -> bool:
+    def _take_over(self, store: Look, now: datetime) -> None:
         if self._mine:
-            return False
+            return
         with store.read() as books:
             left = [row for row in books.actions.open() if row.epoch < self._epoch()]
         for row in left:
@@ -184,7 +184,6 @@ class Remedies:
                     books.actions.check(row.number, Checked.UNKNOWN, why)
                 self._say(books, row, f"[WARN] {row.name}: not known whether it helped", why, now)
         self._mine = True
-        return bool(left)
 
     # -- preflight ------------------------------------------------------------------------------------------------------
 
@@ -208,21 +207,19 @@ class Remedies:
 
     # -- results of threads ---------------------------------------------------------------------------------------------
 
-    def _take(self, store: Look, now: datetime) -> bool:
-        told = False
+    def _take(self, store: Look, now: datetime) -> None:
         while not self._results.empty():
             match self._results.get():
                 case _Done() as done:
-                    told |= self._ended(store, done, now)
+                    self._ended(store, done, now)
                 case seen:
-                    told |= self._missing(store, seen, now)
+                    self._missing(store, seen, now)
                     self._seen, self._looking = seen, False
-        return told
 
-    def _missing(self, store: Look, seen: Mapping[str, Preflight], now: datetime) -> bool:
+    def _missing(self, store: Look, seen: Mapping[str, Preflight], now: datetime) -> None:
         gone = {name: one.said for name, one in seen.items() if one.present is False}
         if not gone.keys() - {name for name, one in self._seen.items() if one.present is False}:
-            return False
+            return
         lines = [f"{name}: {said}" for name, said in gone.items()]
         lines.append("do: `systemctl list-units` shows what is there; then correct `commands:` in config.yaml")
         with store.write() as books:
@@ -232,13 +229,12 @@ class Remedies:
                 tuple(lines),
             )
             self._alerting.notice(books, notice, now, self._today(now))
-        return True
 
-    def _ended(self, store: Look, done: _Done, now: datetime) -> bool:
+    def _ended(self, store: Look, done: _Done, now: datetime) -> None:
         ended = done.ended
         self._running -= 1
         if ended.ending is Ending.STOPPED:
-            return False  # runbook ends, and the next start says what is known of it
+            return  # runbook ends, and the next start says what is known of it
         did = Did.DONE if ended.good else Did.TIMED_OUT if ended.ending is Ending.TIMED_OUT else Did.FAILED
         output = str(facts_of(done.remedy.command, ended)["output"])
         with store.write() as books:
@@ -247,27 +243,24 @@ class Remedies:
             log.info("remedy %s: %s", row.name, remedy.words(row))
             if did is not Did.DONE:
                 self._say(books, row, f"[WARN] {row.name} failed", remedy.words(row), now, unless_asked=True)
-        return did is not Did.DONE
 
     # -- verify ---------------------------------------------------------------------------------------------------------
 
-    def _verify(self, store: Look, now: datetime) -> bool:
+    def _verify(self, store: Look, now: datetime) -> None:
         """Let the named job run until it is ok or the time is over; each look is an attempt of its own in the ledger."""
-        told = False
         with store.read() as books:
             rows = [row for row in books.actions.open() if row.verifying]
         for row in rows:
-            told |= self._verify_one(store, row, now)
-        return told
+            self._verify_one(store, row, now)
 
-    def _verify_one(self, store: Look, row: Action, now: datetime) -> bool:
+    def _verify_one(self, store: Look, row: Action, now: datetime) -> None:
         one, job = self._remedies.get(row.name), None
         if one is not None:
             job = self._jobs.get(one.verify)
         if one is None or job is None or row.ended is None:
             with store.write() as books:
                 books.actions.check(row.number, Checked.UNKNOWN, "its remedy is no longer in the configuration")
-            return False
+            return
         asked, keys = self._verifying.get(row.number, (None, set[Key]()))
         with store.read() as books:
             tries = [t for key in keys if (e := books.ledger.entry(key)) for t in e.tries if t.started >= row.ended]
@@ -279,7 +272,7 @@ class Remedies:
                 books.actions.check(row.number, *came)
                 title = f"[OK] {row.name} helped" if came[0] is Checked.OK else f"[WARN] {row.name} did not help"
                 self._say(books, row, title, came[1], now, unless_asked=came[0] is not Checked.OK)
-            return True
+            return
         self._soon(now + _VERIFY_EVERY if now < row.ended + one.within else now + timedelta(seconds=1))
         key = self._key(job, now)
         if key is not None and not looking and (asked is None or now - asked >= _VERIFY_EVERY):
@@ -293,7 +286,6 @@ class Remedies:
                 books.desk.ask("run", data, f"remedy:{row.name}", now)
             self._verifying[row.number] = (now, keys | {key})
             self._wake()
-        return False
 
     def _key(self, job: JobSpec, now: datetime) -> Key | None:
         """The row under which the job is looked at now; outside a session one that is still to come, which stays planned."""
@@ -307,7 +299,7 @@ class Remedies:
 
     # -- decide and run -------------------------------------------------------------------------------------------------
 
-    def _judge(self, store: Look, one: Remedy, states: dict[str, str], now: datetime) -> bool:
+    def _judge(self, store: Look, one: Remedy, states: dict[str, str], now: datetime) -> None:
         with store.read() as books:
             met = next((alert for alert in books.alerts.unresolved() if one.meets(alert)), None)
             rows = books.actions.of(one.name, self._today(now), _cause(met))
@@ -319,11 +311,11 @@ class Remedies:
             if old:
                 with store.write() as books:
                     self._approvals.withdraw(books, one.name, "", "its alert is over", now)
-            return False
+            return
         with store.read() as books:
             if one.command.name not in self._seen:
                 states[one.name] = "waits: its unit is being looked for"
-                return False
+                return
             day = self._today(now)
             said = self._approvals.answer(books, remedy.question(one, _cause(met), rows, day))
         decision = remedy.decide(one, _cause(met), rows, self._gates(one, rows, now), said, day)
@@ -340,7 +332,7 @@ class Remedies:
                 states[one.name] = "runs"
             case remedy.Ask(key, why):
                 states[one.name] = f"asks: {why}"
-                return self._once(
+                self._once(
                     key,
                     store,
                     lambda books: self._approvals.ask(books, self._question(one, met, rows, key, why, now), now),
@@ -353,13 +345,12 @@ class Remedies:
                     f"do: by hand, {one.command.shown}",
                 )
                 notice = Notice(key, f"[WARN] {one.name} does not run", lines)
-                return self._once(key, store, lambda books: self._alerting.notice(books, notice, now, day))
+                self._once(key, store, lambda books: self._alerting.notice(books, notice, now, day))
             case remedy.Wait(why, until):
                 states.setdefault(one.name, f"waits: {why}")
                 self._soon(until)
             case remedy.Rest(why):
                 states[one.name] = f"rests: {why}"
-        return False
 
     def _begin(self, books: Books, one: Remedy, cause: str, by: str, ask: int | None, now: datetime) -> int:
         """The row first, in the caller's transaction; then the command, in a thread of its own."""
@@ -385,7 +376,7 @@ class Remedies:
         self._results.put(_Done(number, one, ended, self._p.clock.now()))
         self._wake()
 
-    def _asked_for(self, store: Look, now: datetime) -> bool:
+    def _asked_for(self, store: Look, now: datetime) -> None:
         """What a person asked for by hand: the same gates, and the asking is the approval."""
         with store.read() as books:
             asked = [one for one in books.desk.open_requests() if one.kind == KIND]
@@ -405,7 +396,6 @@ class Remedies:
                         number = self._begin(books, one, _cause(met) or BY_HAND, request.by, None, now)
                         answer = f"started as action {number}: {one.command.shown}"
                 books.desk.answer(request.number, answer, now)
-        return False
 
     def _gates(self, one: Remedy, rows: Sequence[Action], now: datetime) -> tuple[Gate, ...]:
         market = market_at(self._planner.calendar, now)
@@ -434,13 +424,12 @@ class Remedies:
         lines = (f"done: {' '.join(row.argv)}, by {row.by}, {row.why}", f"seen: {why}")
         self._alerting.notice(books, Notice(f"action@{row.number}@{title[:8]}", title, lines), now, row.session)
 
-    def _once(self, key: str, store: Look, tell: Callable[[Books], None]) -> bool:
+    def _once(self, key: str, store: Look, tell: Callable[[Books], None]) -> None:
         if key in self._told:
-            return False
+            return
         with store.write() as books:
             tell(books)
         self._told.add(key)
-        return True
 
     def _soon(self, at: datetime | None) -> None:
         if at is not None:

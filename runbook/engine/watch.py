@@ -41,14 +41,14 @@ class Watch:
         settles = (a.settles_at for a in books.alerts.unresolved() if a.settles_at is not None)
         return min((at for at in settles if at > now), default=None)
 
-    def due(self, store: Look, now: datetime) -> bool:
-        """Do what is due; True when anything was, and so perhaps told."""
+    def due(self, store: Look, now: datetime) -> None:
+        """Do what is due."""
         with store.read() as books:
             settles = [a for a in books.alerts.unresolved() if a.settled(now)]
             login = self._login(books, now)
             late = self._past_deadline(books, now)
         if not settles and not login and not late:
-            return False
+            return
         with store.write() as books:
             for entry, job in late:
                 why = f"not ended by its deadline, {self._planner.when(entry.occurrence.deadline or now)}"
@@ -64,7 +64,6 @@ class Watch:
                 self._alerting.decide(books, [reminder], now, session)
         self._reminded |= {entry.key.session for entry in login}
         self._overdue |= {entry.key for entry, _ in late}
-        return True
 
     def _login(self, books: Books, now: datetime) -> list[Entry]:
         """The rows of the broker's check that have a verdict, once open-30m has come; none yet: asked again next turn."""

@@ -19,8 +19,7 @@ from runbook.job import Key
 from runbook.pause import Pause
 
 _ASKS = select(table).order_by(table.c.id)
-_WAITING = _ASKS.where(table.c.state == AskState.OPEN)
-_TO_VERIFY = _ASKS.where(table.c.verify_at.is_not(None))
+_UNFINISHED = _ASKS.where(or_(table.c.state == AskState.OPEN, table.c.verify_at.is_not(None)))
 _OF_SESSION = _ASKS.where(table.c.session == bindparam("day"))
 _BY_KEY = _ASKS.where(table.c.key == bindparam("key"))
 _NAMED = _ASKS.where(table.c.name == bindparam("name"), table.c.kind == AskKind.FINDING)
@@ -65,15 +64,17 @@ class Asks(Book):
     def by_key(self, key: str) -> Ask | None:
         return next(iter(self._all(_BY_KEY, key=key)), None)
 
-    @once
     def waiting(self) -> list[Ask]:
         """Everything that is open, in the order it was asked."""
-        return self._all(_WAITING)
+        return [ask for ask in self._unfinished() if ask.state is AskState.OPEN]
 
-    @once
     def to_verify(self) -> list[Ask]:
         """What was answered and has yet to be looked at again."""
-        return self._all(_TO_VERIFY)
+        return [ask for ask in self._unfinished() if ask.verify_at is not None]
+
+    @once
+    def _unfinished(self) -> list[Ask]:
+        return self._all(_UNFINISHED)
 
     def of_session(self, day: date) -> list[Ask]:
         return self._all(_OF_SESSION, day=day)
