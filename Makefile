@@ -24,6 +24,7 @@ rehearse: $(READY)  ## one short trading day on loopback: the feed goes mute, pr
 	$(VENV)/bin/runbook rehearse
 
 test: $(READY)   ## the whole suite, at most five minutes on two cores
+	$(PY) -m compileall -q runbook jobs
 	$(PY) -m pytest -n 3 --dist loadfile -m "not soak"
 
 check: $(READY)  ## form, lint, types, walls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,16 +37,15 @@ def parse_yaml(text: str, where: str, *, rows: str = "") -> Document:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.nodes import SequenceNode
 
-    yaml = YAML(typ="safe", pure=True)
     try:
-        root = yaml.compose(text)
+        root = _composed(text)
     except MarkedYAMLError as exc:
         raise FileFaults([_broken(where, exc, text)]) from exc
     except (YAMLError, RecursionError, ValueError) as exc:
         raise FileFaults([Fault(where, 1, "", f"no YAML: {exc}".splitlines()[0], "YAML 1.2")]) from exc
     if root is None:
         return Document(where, {})
-    reader = _Reader(where, yaml.constructor)
+    reader = _Reader(where, YAML(typ="safe", pure=True).constructor)
     bare = bool(rows) and isinstance(root, SequenceNode)
     data = {rows: reader.value(root, (rows,))} if bare else reader.value(root, ())
     data = {} if data is None else data
@@ -56,6 +56,15 @@ def parse_yaml(text: str, where: str, *, rows: str = "") -> Document:
     if reader.faults:
         raise FileFaults(reader.faults, document if isinstance(data, dict) else None)
     return document
+
+
+@lru_cache(maxsize=32)  # a command about the calendar reads each of its files several times, and the parser is slow
+def _composed(text: str) -> Node | None:
+    """The nodes of a text, which nobody changes."""
+    from ruamel.yaml import YAML
+
+    root: Node | None = YAML(typ="safe", pure=True).compose(text)
+    return root
 
 
 def shipped_calendar() -> Path:
