@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.soak  # builds and installs, which no change of a noun can break
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import event
 
 from runbook.adapters.store import Books, Store
+from runbook.adapters.store.bases import Base
 from runbook.alert import FeedMoved, FeedWord, ReadyReached
 from runbook.almanac import Why
 from runbook.day import FeedChange
@@ -66,13 +67,21 @@ class VirtualClock:
         raise AssertionError("nothing waits in a virtual day")
 
 
+_BASES: dict[Path, Base] = {}
+
+
 class VirtualStore(Store):
     """The real ledger, fast (a power cut is not what is played), that can be busy, and be the place of a death."""
 
     def __init__(self, path: Path, met: Callable[[str], None]) -> None:
         super().__init__(path, busy_seconds=0.0)
         self._met = met
-        event.listen(self._engine, "connect", _hurry)
+        self._base = _BASES.setdefault(
+            path, self._base
+        )  # a day that is played in the place of another needs no new statements
+        self._engine = self._base.engine
+        if not event.contains(self._engine, "connect", _hurry):
+            event.listen(self._engine, "connect", _hurry)
 
     @contextmanager
     def write(self) -> Iterator[Books]:
