@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 from runbook.adapters.scheduler import AlarmClock  # noqa: E402 - this checkout's: see the path above
 from runbook.adapters.store import Store  # noqa: E402 - as above
 from runbook.clock import RehearsalClock, host_now  # noqa: E402 - as above
-from runbook.engine import Engine, Parts  # noqa: E402 - as above
+from runbook.engine import EARLY, Engine, Parts  # noqa: E402 - as above
 from runbook.job import Context, Found, JobSpec, Verdict  # noqa: E402 - as above
 from runbook.session import INDIA  # noqa: E402 - as above
 from runbook.teller import Teller, Voice  # noqa: E402 - as above
@@ -68,7 +68,7 @@ def ours(folder: Path, number: int, instants: int) -> list[float]:
     )
     store = Store(ledger_file(folder))
     engine: Engine
-    alarm = AlarmClock(clock, lambda: engine.wake())
+    alarm = AlarmClock(clock, lambda: engine.wake(), EARLY)
     teller = Teller(store, FakeNotifier(), ("phone",), clock)
     held = calendar()
     engine = Engine(
@@ -133,8 +133,12 @@ def main(seconds: int) -> None:
         with tempfile.TemporaryDirectory() as name:
             mine = row("runbook", number, ours(Path(name), number, instants))
             other = row("APScheduler", number, theirs(Path(name), number, instants))
-        said = "reached" if mine <= GOAL[number] and mine < other else "MISSED"
-        print(f"goal p99 at most {GOAL[number]:g} ms for {number} at once, and ahead: {said}", flush=True)
+        reached, ahead = mine <= GOAL[number], mine < other
+        print(
+            f"{number} at once: goal p99 at most {GOAL[number]:g} ms {'reached' if reached else 'MISSED'}; "
+            f"{'ahead of' if ahead else 'BEHIND'} APScheduler, which starts a step before it has written anything",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

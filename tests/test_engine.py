@@ -22,6 +22,7 @@ from runbook.ask import Standing
 from runbook.clock import RehearsalClock, host_monotonic
 from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
+from runbook.engine.loop import PULSE
 from runbook.engine.parts import Keeper
 from runbook.errors import AlreadyRunning, CalendarError, JobFailed, Skip, StoreBusy
 from runbook.job import Context, Found, IfLate, JobSpec, Key, OnAbandoned, Retries, Step, Verdict
@@ -519,6 +520,16 @@ def test_ready_is_told_once(make):
     assert w.told() == ["READY for Mon 23 Nov"]
     assert w.ask("verify_broker", "open-10m") == "started as attempt 2"
     assert w.told() == ["READY for Mon 23 Nov"]
+
+
+@pytest.mark.parametrize("before", [timedelta(milliseconds=15), timedelta(seconds=1)])
+def test_what_is_due_in_a_moment_begins_on_its_instant_although_no_alarm_comes(make, before):
+    w = make(job("mine", "open"), now="09:14")
+    w.clock.jump_to(at("09:15") - before)
+    w.start()
+    until(lambda: w.steps.called, "it begins")
+    late = w.steps.called[0].now - at("09:15")
+    assert timedelta() <= late < timedelta(seconds=PULSE - 1), "a pulse would have come later"
 
 
 def test_a_hung_check_is_tried_again(make):

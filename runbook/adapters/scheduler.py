@@ -18,11 +18,12 @@ PULSE = 15.0  # seconds: caps every sleep, so a suspend, a stepped clock or a lo
 
 
 class AlarmClock:
-    """Calls `wake` at a set instant and on every pulse; `wake` must neither raise nor block."""
+    """Calls `wake` at a set instant, or `early` real seconds before it, and on every pulse; `wake` must neither raise nor block."""
 
-    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, wake: Callable[[], None], early: float = 0.0) -> None:
         self._clock = clock
         self._wake = wake
+        self._early = early
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             jobstores={"default": MemoryJobStore()},
@@ -37,7 +38,7 @@ class AlarmClock:
 
     def at(self, instant: datetime) -> None:
         """Wake at `instant` of the engine's clock; the last call counts."""
-        delay = max(0.0, self._clock.real((instant - self._clock.now()).total_seconds()))
+        delay = max(0.0, self._clock.real((instant - self._clock.now()).total_seconds()) - self._early)
         # APScheduler sleeps by the host's clock, whatever clock the engine lives by.
         when = host_now() + timedelta(seconds=delay)
         self._scheduler.add_job(self._wake, _NEVER_AGAIN, id="due", next_run_time=when, replace_existing=True)

@@ -234,7 +234,7 @@ class Daemon:
     def _compose_engine(self) -> None:
         """The engine and what goes with it: all that a reload makes anew."""
         from runbook.adapters.scheduler import AlarmClock
-        from runbook.engine import Beacon, Courier, Engine, Parts
+        from runbook.engine import EARLY, Beacon, Courier, Engine, Parts
         from runbook.teller import Teller, Voice
 
         config, clock = self._config, self.clock
@@ -250,7 +250,7 @@ class Daemon:
         )
         self.engine = Engine(
             Parts(
-                clock, self.store, AlarmClock(clock, lambda: self.engine.wake()), self.teller,
+                clock, self.store, AlarmClock(clock, lambda: self.engine.wake(), EARLY), self.teller,
                 Voice(channels, self.almanac.calendar().zone, config.dashboard, config.alert_policy), self.desk, config.jobs, self._steps, config.hash,
                 f"{socket.gethostname()}:{os.getpid()}", os.getpid(), socket.gethostname(), self.almanac.calendar,
                 self._state, self.desk.positions, config.settings.mode, self._hooks.on_run, self.almanac.due, self.almanac.refresh,

@@ -12,15 +12,17 @@ remedies   an alert that may bring a command about
 hung       steps left behind in threads that cannot be ended
 beacon     last in the turn: systemd and the outside are told that it came about
 courier    carries pings and milestones outside, in a thread of its own
+crew       threads for what takes long, kept for the next
 loop       the turn: record, renew, plan, claim, run, settle
 """
 
 from runbook.engine.beacon import Beacon
 from runbook.engine.courier import Courier
-from runbook.engine.loop import Engine
+from runbook.engine.loop import EARLY, Engine
 from runbook.engine.parts import Alarm, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Parts
 
 __all__ = [
+    "EARLY",
     "Alarm",
     "Beacon",
     "BotNews",

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=15)
 RENEW = timedelta(seconds=5)
+PULSE = 5.0  # seconds between two turns when nothing happens
+EARLY = 0.02  # real seconds: the alarm comes so much before the instant, and the engine waits for it with all at hand
 GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
 _FAILED = (State.FAILED, State.TIMED_OUT, State.ABANDONED)
 
@@ -188,8 +190,27 @@ class Engine:
             self.turn()
             if self._lost:
                 break
-            self._p.clock.wait(self._wake, 0.2 if self._running else 5.0)
+            self._p.clock.wait(self._wake, self._patience())
+            self._poise()
         self.finished.set()
+
+    def _patience(self) -> float:
+        """Seconds of the engine's clock until the next turn, if nobody wakes it."""
+        longest = 0.2 if self._running else PULSE
+        left = (self._armed - self._p.clock.now()).total_seconds() if self._armed else 0.0
+        return min(left, longest) if left > 0 else longest
+
+    def _poise(self) -> None:
+        """Something is due in a moment: look at it now, so that on the instant only its claim is to be written."""
+        left = (self._armed - self._p.clock.now()).total_seconds() if self._armed else 0.0
+        if self._armed is None or not 0 < self._p.clock.real(left) <= EARLY:
+            return
+        try:
+            with self._p.store.read() as books:
+                self._planner.judge(books, self._armed, self._down)
+        except StoreError:
+            return  # the turn says so
+        self._stopping.wait(self._p.clock.real((self._armed - self._p.clock.now()).total_seconds()))
 
     def turn(self) -> None:
         """Do all that is due now; what fails is in the log, and in `lost` where the engine must not go on."""
