@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import text
 
 from runbook import run
 from runbook.adapters.store import Store, schema
@@ -473,6 +475,49 @@ def test_rows_claimed_as_one_each_count_their_own_tries(store):
     with store.write() as books:
         made = books.ledger.claim_all(keys, "scheduler", NOW, 1, again=True)
     assert [(a.occurrence.key, a.n) for a in made] == [(keys[0], 1), (KEY, 3), (keys[3], 1)]
+
+
+# -- one look -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_look_sees_one_instant_until_it_writes_itself(store):
+    planned(store)
+    with store.look() as look:
+        with look.read() as books:
+            assert [e.key for e in books.ledger.due(NOW)] == [KEY]
+        claimed(store)  # by somebody else
+        with look.read() as books:
+            entry = books.ledger.entry(KEY)  # asked for the first time, and of the same instant all the same
+            assert entry is not None
+            assert (entry.state, [e.key for e in books.ledger.due(NOW)]) == (State.PLANNED, [KEY])
+        with look.read(anew=True) as books:
+            assert books.ledger.due(NOW) == []
+        with look.write() as books:
+            books.ledger.settle(settle(ONCE, Attempt(entry.occurrence, 1, "x", NOW), NOW, Found(Verdict.OK, "in")))
+        with look.read() as books:
+            ended = books.ledger.entry(KEY)
+    assert ended is not None
+    assert ended.state is State.SUCCEEDED
+
+
+def test_a_look_asks_what_is_asked_again_only_once(store, monkeypatch):
+    planned(store)
+    asked = []
+    with store.look() as look, look.read() as books:
+        execute = books.ledger._c.execute
+        monkeypatch.setattr(books.ledger, "_c", SimpleNamespace(execute=lambda *a: asked.append(a) or execute(*a)))
+        first, second = books.ledger.due(NOW), books.ledger.due(NOW)
+        other = books.ledger.due(at("08:00"))
+    assert (first, other, len(asked)) == (second, [], 2)
+
+
+def test_after_a_fault_a_look_begins_anew(store):
+    planned(store)
+    with store.look() as look:
+        with pytest.raises(StoreError), look.read() as books:
+            books.ledger._c.execute(text("SELECT nothing FROM nowhere"))
+        with look.read() as books:
+            assert [e.key for e in books.ledger.due(NOW)] == [KEY]
 
 
 def claimed_in(books, *, again: bool = False) -> Attempt:
