@@ -1182,7 +1182,7 @@ def test_a_calendar_that_cannot_be_renewed_is_told_once_and_its_return_too(make)
     def due(_now: datetime) -> Why | None:
         return asked[-1] if len(done) < len(asked) else None
 
-    w.engine._p = replace(w.engine._p, calendar_due=due, calendar_renew=renew)
+    w.engine._renewal._p = replace(w.engine._p, calendar_due=due, calendar_renew=renew)
     for why in (Why.LIBRARY, Why.FILES):
         asked.append(why)
         w.settle()

@@ -12,6 +12,7 @@ remedies   an alert that may bring a command about
 hung       steps left behind in threads that cannot be ended
 beacon     last in the turn: systemd and the outside are told that it came about
 courier    carries pings and milestones outside, in a thread of its own
+renewal    the calendar, resolved anew beside the turn
 crew       threads for what takes long, kept for the next
 loop       the turn: record, renew, plan, claim, run, settle
 """

@@ -11,8 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from runbook import agenda, run
-from runbook.alert import CalendarDoubt, JobSettled, Notice, Severity
-from runbook.almanac import Why
+from runbook.alert import JobSettled, Notice
 from runbook.budget import Budget
 from runbook.clock import host_monotonic
 from runbook.engine import hung, takeover
@@ -23,8 +22,9 @@ from runbook.engine.minding import Minder
 from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.remedies import Remedies
+from runbook.engine.renewal import Renewal
 from runbook.engine.watch import Watch
-from runbook.errors import JobFailed, LeaseLost, RunbookError, Stopped, StoreError
+from runbook.errors import JobFailed, LeaseLost, Stopped, StoreError
 from runbook.job import Context, JobSpec, Key, Verdict
 from runbook.remedy import KIND
 from runbook.run import Attempt, Run, State
@@ -81,11 +81,11 @@ class Engine:
         self._lost: str | None = None
         self.fenced = False  # True: another process has the lease, and with it the outbox
         self.turned = host_monotonic()  # when a turn last began, in host seconds: the sweeper looks at it
-        self._renewing = False
         self._planner = Planner(parts)
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions, lambda: self._planner.calendar)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
         asking = Asking(self._planner, self._alerting, self._jobs, parts.asks)
+        self._renewal = Renewal(parts, self._alerting, self.post)
         self._remedies = Remedies(parts, self._planner, self._alerting, lambda: self._epoch, self.wake)
         self._keepers: tuple[Keeper, ...] = (
             asking, self._watch,  # the watch's reminder names what was asked
@@ -240,7 +240,7 @@ class Engine:
             if self._lost:
                 return
             self._heartbeat(store, now)  # raises LeaseLost: what is due then belongs to whoever holds the lease
-            self._renew_calendar(now)
+            self._renewal.begin(now)
             if self._replan(store, now):
                 self._start_due(store, now)
             self._requests(store, now)
@@ -286,7 +286,11 @@ class Engine:
                     self._alerting.decide(books, [cause], cause.at, session)
                 self._tell()
             case CalendarNews():
-                self._calendar_news(store, item)
+                now = self._p.clock.now()
+                with store.write() as books:
+                    self._renewal.record(books, item, now, self._day(now))
+                self._renewal.recorded()
+                self._tell()
 
     def run_here(self, key: Key, actor: str, *, again: bool) -> Run:
         """Run one occurrence in this process, which has no engine turning: `runbook run` without a daemon."""
@@ -318,40 +322,7 @@ class Engine:
             self._settle(store, job, replace(done, again_at=None))
         return done
 
-    # -- calendar and agenda ----------------------------------------------------------------------------------------
-
-    def _renew_calendar(self, now: datetime) -> None:
-        """Resolve the calendar anew when a file, the day or the week says so; in a thread, since it takes seconds."""
-        why = None if self._renewing else self._p.calendar_due(now)
-        if why is not None:
-            self._renewing = True
-            self._p.spawn(lambda: self._renew_now(now, why), "calendar")
-
-    def _renew_now(self, now: datetime, why: Why) -> None:
-        try:
-            self._p.calendar_renew(now, why)
-            news = CalendarNews(why)
-        except RunbookError as exc:
-            news = CalendarNews(why, str(exc), exc.hint or "")
-        except Exception as exc:
-            log.exception("renewing the calendar failed")
-            news = CalendarNews(why, f"{type(exc).__name__}: {exc}")
-        self._inbox.put(news)
-        self._wake.set()
-
-    def _calendar_news(self, store: Look, news: CalendarNews) -> None:
-        now = self._p.clock.now()
-        today = self._day(now)
-        log.log(
-            logging.ERROR if news.fault else logging.INFO, "calendar, since %s: %s", news.why, news.fault or "resolved"
-        )
-        with store.write() as books:
-            doubt = CalendarDoubt(
-                "stale", today, reason=news.fault, severity=Severity.WARNING, hint=news.hint, over=not news.fault
-            )
-            self._alerting.decide(books, [doubt], now, today)
-        self._renewing = False
-        self._tell()
+    # -- agenda ----------------------------------------------------------------------------------------
 
     def _replan(self, store: Look, now: datetime) -> bool:
         if not self._planner.stale(now):
