@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Row as SqlRow
 from sqlalchemy import Select, and_, bindparam, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.book import Book, once
 from runbook.adapters.store.fence import standing
@@ -90,11 +89,10 @@ class Alerts(Book):
         """Put messages into the outbox; one that is there already is not told twice. Returns how many are new."""
         if not rows:
             return 0
-        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
         new = 0
         for row in rows:
             values = _columns(row) | {"session": session}
-            added = dialect.insert(outbox).values(values).on_conflict_do_nothing().returning(outbox.c.id)
+            added = self._insert(outbox).values(values).on_conflict_do_nothing().returning(outbox.c.id)
             new += len(self._c.execute(added).all())  # the count of an INSERT's rows is not kept by every driver
         return new
 

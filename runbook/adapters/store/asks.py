@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Row as SqlRow
 from sqlalchemy import Select, and_, bindparam, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.book import Book, once
 from runbook.adapters.store.schema import ask as table
@@ -42,8 +41,7 @@ class Asks(Book):
 
     def open(self, ask: Ask, epoch: int = 0) -> Ask | None:
         """Put a question; gives it with its number, or None when its key was asked before."""
-        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(table).values(_columns(ask) | {"key": ask.key, "epoch": epoch}).on_conflict_do_nothing()
+        row = self._insert(table).values(_columns(ask) | {"key": ask.key, "epoch": epoch}).on_conflict_do_nothing()
         if self._c.execute(row.returning(table.c.id)).scalar_one_or_none() is None:
             return None
         return self.by_key(ask.key)

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
 
 Answers = dict[Any, Any]
 _Asked = ParamSpec("_Asked")
@@ -20,6 +21,11 @@ class Book:
     def __init__(self, connection: Connection, answers: Answers | None = None) -> None:
         self._c = connection
         self.answers = answers
+
+    def _insert(self, table: Table) -> Any:
+        """An INSERT that can say what becomes of a row that is there already: each database has its own."""
+        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
+        return dialect.insert(table)
 
 
 def once(read: Callable[Concatenate[_Book, _Asked], _Found]) -> Callable[Concatenate[_Book, _Asked], _Found]:

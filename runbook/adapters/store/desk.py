@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.book import Book
 from runbook.adapters.store.fence import DAEMON
@@ -46,8 +45,7 @@ class DeskBook(Book):
             "holder": holder, "pid": pid, "host": host, "epoch": epoch, "since": now, "renewed_at": now,
             "expires_at": now + ttl, "data": {},
         }  # fmt: skip
-        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(lease).values(name=DAEMON, **values)
+        row = self._insert(lease).values(name=DAEMON, **values)
         self._c.execute(row.on_conflict_do_update(index_elements=["name"], set_=values))
         return epoch
 
@@ -60,8 +58,7 @@ class DeskBook(Book):
         self._c.execute(_MINE, {"mine": holder, "its": epoch, "expires_at": now})
 
     def keep_config(self, digest: str, merged: Mapping[str, Any], now: datetime) -> None:
-        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(config_version).values(hash=digest, first_seen=now, merged=dict(merged))
+        row = self._insert(config_version).values(hash=digest, first_seen=now, merged=dict(merged))
         self._c.execute(row.on_conflict_do_nothing())
 
     def ask(self, kind: str, data: Mapping[str, Any], by: str, now: datetime) -> int:
@@ -87,6 +84,5 @@ class DeskBook(Book):
 
     def hear(self, bot: int, after: int, now: datetime) -> None:
         """Keep, in the transaction of what an update did, that it is done: it is never done twice."""
-        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(phone).values(bot=bot, after=after, at=now)
+        row = self._insert(phone).values(bot=bot, after=after, at=now)
         self._c.execute(row.on_conflict_do_update(index_elements=["bot"], set_={"after": after, "at": now}))

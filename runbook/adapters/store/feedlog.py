@@ -7,7 +7,6 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.book import Book
 from runbook.adapters.store.schema import feed_event, feed_sample
@@ -27,8 +26,7 @@ class FeedLog(Book):
 
     def sample(self, session: date, at: datetime, data: Mapping[str, Any]) -> None:
         """Totals of the session so far; a second one for the same minute takes its place."""
-        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(feed_sample).values(session=session, at=at, data=dict(data))
+        row = self._insert(feed_sample).values(session=session, at=at, data=dict(data))
         self._c.execute(row.on_conflict_do_update(index_elements=["session", "at"], set_={"data": dict(data)}))
 
     def changes(self, session: date) -> list[FeedChange]:

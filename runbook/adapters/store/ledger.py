@@ -20,7 +20,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.book import Book, once
 from runbook.adapters.store.fence import standing
@@ -137,8 +136,7 @@ class Ledger(Book):
                 back = _columns(o) | {"state": State.PLANNED, "reason": "", "config_hash": config_hash}
                 self._c.execute(_SET_CANCELLED, _named(o.key) | back)
         if new:
-            dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
-            self._c.execute(dialect.insert(occurrence).on_conflict_do_nothing(), new)
+            self._c.execute(self._insert(occurrence).on_conflict_do_nothing(), new)
         stale = and_(occurrence.c.state == State.PLANNED, occurrence.c.config_hash != config_hash)
         for day in sessions:
             jobs = {o.key.job for o, _ in rows if o.key.session == day}

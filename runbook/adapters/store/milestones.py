@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from runbook.adapters.store.book import Book
 from runbook.adapters.store.schema import milestone
@@ -29,8 +28,7 @@ class Milestones(Book):
 
     def owe(self, one: Milestone, now: datetime) -> bool:
         """Write down that `one` is to be said; False when it was before, by whichever process."""
-        dialect = postgresql if self._c.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(milestone).values(
+        row = self._insert(milestone).values(
             session=one.session, word=one.word, at=one.at, body=one.body, state=OWED, changed_at=now
         )
         added = self._c.execute(row.on_conflict_do_nothing().returning(milestone.c.word))
