@@ -200,7 +200,10 @@ def _again(job: JobSpec, attempt: Attempt, ended: datetime, until: datetime | No
     if wait is None and failed and job.retries is not None:
         wait = job.retries.wait(attempt.n)
     last = attempt.occurrence.latest_start if until is None else min(until, attempt.occurrence.latest_start)
-    return ended + wait if wait is not None and ended + wait <= last else None
+    if wait is None:
+        return None
+    at = max(ended + wait, attempt.occurrence.planned)  # a clock that was put back may stand before the row's own time
+    return at if at <= last else None
 
 
 def overran(job: JobSpec, attempt: Attempt, now: datetime, until: datetime | None = None) -> Run:

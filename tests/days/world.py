@@ -163,7 +163,7 @@ class World:
         heapq.heapify(self._queue)
         if self.clock.offset:
             self.step_clock(-self.clock.offset)
-        self._run(self.script.length + AFTERWARDS)
+        self._run(max(self.clock.seconds, self.script.length) + AFTERWARDS)  # a stop may have lasted beyond the day
         self.judge.at_the_end()
         return self
 
