@@ -222,3 +222,9 @@ def test_retries_end_at_their_own_end_or_at_the_latest_start():
     assert settle(RETRIES, ATTEMPT, ENDED, JobFailed("no"), at("08:20")).again_at == at("08:20")
     assert settle(RETRIES, ATTEMPT, ENDED, JobFailed("no"), at("08:19:59")).again_at is None
     assert overran(RETRIES, ATTEMPT, ENDED, at("08:19:59")).again_at is None
+
+
+def test_a_clock_that_was_put_back_brings_no_try_before_the_rows_own_time():
+    before = OCCURRENCE.planned - timedelta(hours=1)
+    assert settle(RETRIES, ATTEMPT, before, JobFailed("no")).again_at == OCCURRENCE.planned
+    assert settle(UNTIL_OK, ATTEMPT, before, Found(Verdict.BAD, "no")).again_at == OCCURRENCE.planned
