@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -502,10 +503,15 @@ def test_a_look_sees_one_instant_until_it_writes_itself(store):
 
 def test_a_look_asks_what_is_asked_again_only_once(store, monkeypatch):
     planned(store)
-    asked = []
+    asked: list[tuple[Any, ...]] = []
     with store.look() as look, look.read() as books:
         execute = books.ledger._c.execute
-        monkeypatch.setattr(books.ledger, "_c", SimpleNamespace(execute=lambda *a: asked.append(a) or execute(*a)))
+
+        def counted(*statement: Any) -> Any:
+            asked.append(statement)
+            return execute(*statement)
+
+        monkeypatch.setattr(books.ledger, "_c", SimpleNamespace(execute=counted))
         first, second = books.ledger.due(NOW), books.ledger.due(NOW)
         other = books.ledger.due(at("08:00"))
     assert (first, other, len(asked)) == (second, [], 2)
