@@ -42,6 +42,21 @@ def _year(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no year; accepted: 1990 to 2100, for example 2027")
 
 
+def _number(text: str) -> int:
+    """As people write it: messages call an alert #3."""
+    bare = text.removeprefix("#")
+    if bare.isascii() and bare.isdigit() and int(bare) > 0:
+        return int(bare)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number; accepted: 1 or more, for example 3")
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; accepted: for example 5") from exc
+
+
 def _clock(text: str) -> str:
     try:
         return time.fromisoformat(text if len(text) == 5 else f"0{text}").strftime("%H:%M")
@@ -100,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--date", type=_day, metavar="D")
     one.add_argument("--from", dest="first", type=_day, metavar="D1")
     one.add_argument("--to", dest="last", type=_day, metavar="D2")
-    one.add_argument("--next", type=int, metavar="N", help="the next N days (default 3)")
+    one.add_argument("--next", type=_count, metavar="N", help="the next N days (default 3)")
     json_too(one)
     one = add("status", "read:status", "how things stand now")
     json_too(one)
@@ -109,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--format", choices=("text", "md", "json"), default="text")
     json_too(one)
     one = add("history", "read:history", "the last sessions, a line each")
-    one.add_argument("--last", type=int, default=10, metavar="N")
+    one.add_argument("--last", type=_count, default=10, metavar="N")
     json_too(one)
     _calendar(add, json_too)
     one = add("explain", "calendars:explain", "one job on one day: when, by what arithmetic and rules, and what now")
@@ -186,7 +201,7 @@ def parser() -> argparse.ArgumentParser:
         "rehearse", "run:rehearse", "one short trading day against the simulator, with everything real but the market"
     )
     one.add_argument("scenario", nargs="?", default="incident")
-    one.add_argument("--seed", type=int, default=7)
+    one.add_argument("--seed", type=_count, default=7)
     one.add_argument(
         "--speed", type=float, default=30.0, metavar="X", help="at most this pace while the feed is live (1 to 30)"
     )
@@ -204,7 +219,7 @@ def _people(
     one.add_argument("--all", action="store_true", help="the answered and the closed ones too, the newest 50")
     json_too(one)
     one = add("answer", "people:answer", "answer what was asked; an answer counts once")
-    one.add_argument("number", type=int, metavar="N", help="the number of the ask")
+    one.add_argument("number", type=_number, metavar="N", help="the number of the ask")
     one.add_argument("choice", metavar="CHOICE", help="one of its choices")
     one.add_argument("--note", default="", metavar="TEXT", help="for the ledger and the report")
     add("recheck", "people:recheck", "have the daemon verify the broker again now, stream included")
@@ -238,7 +253,7 @@ def _alerts(
     one.add_argument("--all", action="store_true", help="those of the last 30 days too, over or not")
     json_too(one)
     one = add("ack", "alerts:ack", "say that you have seen an alert: no more reminders, nobody else is called")
-    one.add_argument("number", type=int, metavar="N", help="as in #41")
+    one.add_argument("number", type=_number, metavar="N", help="as in #41")
     one.add_argument("--note", default="", metavar="TEXT", help="kept with it, and in the report")
     one = add(
         "silence", "alerts:silence", "do not tell me of something for a while; it is stored and shown all the same"
@@ -251,7 +266,7 @@ def _alerts(
     one.add_argument("--all", action="store_true", help="those that are over too")
     json_too(one)
     one = add("unsilence", "alerts:unsilence", "end a silence now; what is still wrong is told then")
-    one.add_argument("number", type=int, metavar="N", help="as `runbook silences` shows it")
+    one.add_argument("number", type=_number, metavar="N", help="as `runbook silences` shows it")
 
 
 def _feed(
@@ -268,12 +283,12 @@ def _feed(
     one = actions.add_parser("calibrate", help=text, description=text)
     one.set_defaults(handler="feed:calibrate")
     one.add_argument("--session", type=_day, metavar="D", help="that session alone")
-    one.add_argument("--last", type=int, metavar="N", help="the last N recorded sessions (default 5)")
+    one.add_argument("--last", type=_count, metavar="N", help="the last N recorded sessions (default 5)")
     one.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="KEY=VALUE",
         help="a key under `feed:` with another value, held against config.yaml; again for each",
     )  # fmt: skip
-    one.add_argument("--cuts", type=int, default=40, metavar="N", help="losses made of each session (default 40)")
+    one.add_argument("--cuts", type=_count, default=40, metavar="N", help="losses made of each session (default 40)")
     json_too(one)
 
 

@@ -22,7 +22,7 @@ from runbook.ask import Standing
 from runbook.clock import RehearsalClock, host_monotonic
 from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
-from runbook.engine.loop import PULSE
+from runbook.engine.loop import TURN_EVERY
 from runbook.engine.parts import Keeper
 from runbook.errors import AlreadyRunning, CalendarError, JobFailed, Skip, StoreBusy
 from runbook.job import Context, Found, IfLate, JobSpec, Key, OnAbandoned, Retries, Step, Verdict
@@ -529,7 +529,7 @@ def test_what_is_due_in_a_moment_begins_on_its_instant_although_no_alarm_comes(m
     w.start()
     until(lambda: w.steps.called, "it begins")
     late = w.steps.called[0].now - at("09:15")
-    assert timedelta() <= late < timedelta(seconds=PULSE - 1), "a pulse would have come later"
+    assert timedelta() <= late < timedelta(seconds=TURN_EVERY - 1), "an idle turn would have come later"
 
 
 def test_a_hung_check_is_tried_again(make):

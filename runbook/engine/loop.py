@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=15)
 RENEW = timedelta(seconds=5)
-PULSE = 5.0  # seconds between two turns when nothing happens
+TURN_EVERY = 5.0  # seconds, when nothing wakes the engine before
 EARLY = 0.02  # real seconds: the alarm comes so much before the instant, and the engine waits for it with all at hand
 GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
 _FAILED = (State.FAILED, State.TIMED_OUT, State.ABANDONED)
@@ -196,21 +196,23 @@ class Engine:
 
     def _patience(self) -> float:
         """Seconds of the engine's clock until the next turn, if nobody wakes it."""
-        longest = 0.2 if self._running else PULSE
-        left = (self._armed - self._p.clock.now()).total_seconds() if self._armed else 0.0
-        return min(left, longest) if left > 0 else longest
+        longest = 0.2 if self._running else TURN_EVERY
+        return min(left, longest) if (left := self._left()) > 0 else longest
+
+    def _left(self) -> float:
+        """Seconds of the engine's clock until the next thing that is known to come; 0 or less where it is there, or nothing is known."""
+        return (self._armed - self._p.clock.now()).total_seconds() if self._armed else 0.0
 
     def _poise(self) -> None:
         """Something is due in a moment: look at it now, so that on the instant only its claim is to be written."""
-        left = (self._armed - self._p.clock.now()).total_seconds() if self._armed else 0.0
-        if self._armed is None or not 0 < self._p.clock.real(left) <= EARLY:
+        if self._armed is None or not 0 < self._p.clock.real(self._left()) <= EARLY:
             return
         try:
             with self._p.store.read() as books:
                 self._planner.judge(books, self._armed, self._down)
         except StoreError:
             return  # the turn says so
-        self._stopping.wait(self._p.clock.real((self._armed - self._p.clock.now()).total_seconds()))
+        self._stopping.wait(self._p.clock.real(self._left()))
 
     def turn(self) -> None:
         """Do all that is due now; what fails is in the log, and in `lost` where the engine must not go on."""

@@ -28,6 +28,9 @@ SCHEDULER = "scheduler"  # the actor of what was not started by a person
 BROKER_JOB = "verify_broker"
 
 
+Spawn = Callable[[Callable[[], None], str], None]  # (work, its name)
+
+
 class Alarm(Protocol):
     """Something that wakes the engine; see adapters/scheduler."""
 
@@ -114,9 +117,7 @@ class Parts:
     on_run: Callable[[Run], None] = lambda _run: None
     calendar_due: Callable[[datetime], Why | None] = lambda _now: None  # costs a look at some file names
     calendar_renew: Callable[[datetime, Why], object] = lambda _now, _why: None  # seconds; never called by the turn
-    spawn: Callable[[Callable[[], None], str], None] = field(
-        default_factory=lambda: Crew().do
-    )  # how what takes long is begun: (work, its name)
+    spawn: Spawn = field(default_factory=lambda: Crew().do)  # how what takes long is begun
     seconds: Callable[[], float] = host_monotonic  # of real work, which time-outs are counted in
     asked: Callable[[Request], None] = lambda _request: None  # requests that are not the engine's own; must not block
     keepers: Sequence[Keeper] = ()  # what the turn minds after its own; made by whoever knows the doors

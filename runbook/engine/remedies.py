@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -193,7 +192,7 @@ class Remedies:
         if self._looking or not missing or (self._looked is not None and now - self._looked < _LOOK_AGAIN):
             return
         self._looking, self._looked = True, now
-        threading.Thread(target=self._preflight, name="preflight", daemon=True).start()
+        self._p.spawn(self._preflight, "preflight")
 
     def _preflight(self) -> None:
         assert self._p.commands is not None
@@ -358,7 +357,7 @@ class Remedies:
         number = books.actions.begin(row)
         log.warning("remedy %s: %s, by %s, because of %s", one.name, one.command.shown, by, cause)
         self._running += 1
-        threading.Thread(target=self._work, args=(number, one), name=f"remedy-{one.name}", daemon=True).start()
+        self._p.spawn(lambda: self._work(number, one), f"remedy-{one.name}")
         return number
 
     def _work(self, number: int, one: Remedy) -> None:

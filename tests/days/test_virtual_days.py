@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FAST = Path("/dev/shm") if Path("/dev/shm").is_dir() else None  # no power is cut here, so the file may lie in memory
 # An event is a turn of the engine, some twenty statements. So `make test` plays mostly the densest hours of a day.
 FEW = {"hours": 190, "day": 10}
-FIRST = 10
+FIRST = 10  # seed 7 has a check each 30 s, which takes as long as ten other days
 BLOCKS = 5
 MANY = {"hours": 800, "day": 200}
 AT_A_TIME, BLOCK = 2, 40

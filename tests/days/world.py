@@ -27,6 +27,7 @@ from runbook.alert import FeedMoved, FeedWord, ReadyReached
 from runbook.almanac import Why
 from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
+from runbook.engine.loop import TURN_EVERY
 from runbook.errors import JobFailed, Skip, StoreBusy, StoreError
 from runbook.job import Context, Found, JobSpec, Step, Verdict
 from runbook.outbox import REPEAT_MARK
@@ -39,7 +40,6 @@ from tests.days.script import Script
 from tests.fakes import FakeAlarm, FakeDesk, ledger_file
 
 AFTERWARDS = 2.2 * 3600  # seconds: the longest absence, and the longest wait of a message
-PULSE = 5.0  # how long the engine's own loop waits at most
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -301,7 +301,7 @@ class World:
         else:
             raise self.judge.broken("the engine turns without an end")
         if self.failed:
-            self._look = self.clock.seconds + PULSE
+            self._look = self.clock.seconds + TURN_EVERY
             return
         self.judge.after_turn()
         self._look = self.clock.seconds + min(self._interest(), 1800.0)
@@ -316,7 +316,7 @@ class World:
         found = []
         for at in self.judge.coming(self.clock.now()):
             wait = (at - self.clock.now()).total_seconds()
-            found.append(wait + self.chance.uniform(0.001, PULSE))
+            found.append(wait + self.chance.uniform(0.001, TURN_EVERY))
         if self.engine is not None:
             over = (held.since + held.job.timeout + 0.5 for held in self.engine._running.values())
             found += [max(0.0, at - self.clock.seconds) + 0.2 for at in over]
@@ -342,7 +342,7 @@ class World:
 
     def new_calendar(self, calendar: SessionCalendar) -> None:
         self.calendar = calendar
-        self._look = self.clock.seconds + self.chance.uniform(0.0, PULSE)
+        self._look = self.clock.seconds + self.chance.uniform(0.0, TURN_EVERY)
 
     def ask(self, job: str, dice: float) -> None:
         """What `runbook run JOB --again` leaves for the daemon."""
@@ -353,7 +353,7 @@ class World:
             data = {"session": str(self.script.day), "job": job, "slot": slots[int(dice * len(slots))]}
             books.desk.ask("run", data, "cli:me", self.clock.now())
         self.say(f"asked for {job} {data['slot']}")
-        self._look = self.clock.seconds + self.chance.uniform(0.0, PULSE)
+        self._look = self.clock.seconds + self.chance.uniform(0.0, TURN_EVERY)
 
     def suspend(self, seconds: float) -> None:
         """The process stands still (SIGSTOP, a lid): both clocks go on, what it had under way is late by as much."""
@@ -367,7 +367,7 @@ class World:
     def step_clock(self, seconds: float) -> None:
         self.clock.offset += seconds
         self.stepped_at = self.clock.seconds
-        self._look = min(self._look, self.clock.seconds + self.chance.uniform(0.0, PULSE))
+        self._look = min(self._look, self.clock.seconds + self.chance.uniform(0.0, TURN_EVERY))
         for name in self._tellers:
             self.look_out(name)
         self.judge.stood_still()
@@ -463,15 +463,17 @@ class World:
         if self.teller is teller:  # it did not die meanwhile
             if nudge.is_set():
                 wait = 0.0
-            elif wait == PULSE:  # only a look, in case nobody said a word: taken where there will be something to see
-                wait = self.judge.sends_in(name) + self.chance.uniform(0.001, PULSE)
+            elif (
+                wait == TURN_EVERY
+            ):  # only a look, in case nobody said a word: taken where there will be something to see
+                wait = self.judge.sends_in(name) + self.chance.uniform(0.001, TURN_EVERY)
             nudge.clear()
             self._tellers[name] = self.clock.seconds + max(wait, 0.001)
 
     def look_out(self, channel: str) -> None:
         """Something lies in the outbox: the channel's own look finds it, even if nobody says a word."""
         if channel in self._tellers:
-            at = self.clock.seconds + self.chance.uniform(0.0, PULSE)
+            at = self.clock.seconds + self.chance.uniform(0.0, TURN_EVERY)
             self._tellers[channel] = min(self._tellers[channel], at)
 
     def send(self, channel: str, message: Message, timeout: float) -> tuple[Delivery, str]:
