@@ -171,3 +171,19 @@ def test_the_end_is_told(watch: Watch):
     last = watch.heard[-1]
     assert isinstance(last, FeedStatus)
     assert (last.mode, last.source, last.reason) == (Mode.OFF, None, "runbook stops")
+
+
+def test_a_fault_of_ours_among_the_ticks_ends_the_watch_and_says_so_instead_of_blaming_the_stream(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fail(*_: object) -> bool:
+        raise RuntimeError("no such keeper")
+
+    watch.live()
+    monkeypatch.setattr(Keeper, "record", fail)
+    now = watch.clock.monotonic()
+    watch.wire.emit(ev.Ticks(watch.wire.generation, (Tick(NIFTY, 26001.0, int(now * 1000)),), now))
+    until(lambda: not watch.monitor.view().running, "the watch has ended")
+    assert "the feed monitor failed" in caplog.text
+    assert "no such keeper" in caplog.text
+    assert watch.modes()[-1] is Mode.OFF

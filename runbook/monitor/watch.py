@@ -1,9 +1,8 @@
-"""The feed loop: queue -> feed.step -> perform. One thread decides; sockets and polls have threads of their own."""
+"""The feed loop: inbox -> feed.step -> perform. One thread at a time decides: the feed's own, or the one that read ticks."""
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from runbook.feed.state import State, initial
 from runbook.market import Instrument, Source
 from runbook.monitor.asking import Asker, Poller
 from runbook.monitor.herald import Herald, totals
+from runbook.monitor.inbox import Inbox
 from runbook.monitor.parts import EVALUATE, LINGER, MOST_WATCHED, FeedParts, watched
 from runbook.session import ASSUMED, PhaseName, Session
 
@@ -42,13 +42,13 @@ class _Spent:
 
 
 class Watch:
-    """One session's watch: the queue, the machine's state, and the threads that do what it asks."""
+    """One session's watch: the inbox, the machine's state, and the threads that do what it asks."""
 
     def __init__(self, parts: FeedParts, session: Session, instruments: Sequence[Instrument], generation: int) -> None:
         self._p = parts
         self.session = session
         self.state = initial(instruments, parts.policy, generation)
-        self._inbox: queue.SimpleQueue[events.Event | _Reconnect | _Follow | _Spent] = queue.SimpleQueue()
+        self._inbox = Inbox[events.Event | _Reconnect | _Follow | _Spent](self._take)
         self._stop = threading.Event()
         self._keeper = parts.recorder(session)
         self._poller: Poller | None = None
@@ -82,25 +82,28 @@ class Watch:
     # -- the loop ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        clock = self._p.clock
+        clock, inbox = self._p.clock, self._inbox
         try:
-            self._apply(machine.start(self.state, clock.monotonic()))
+            with inbox.turn():
+                self._apply(machine.start(self.state, clock.monotonic()))
             due = clock.monotonic()
             while not self._stop.is_set():
+                inbox.take()
                 if clock.monotonic() >= due:
-                    self._evaluate()
+                    with inbox.turn():
+                        self._evaluate()
                     due = max(due + EVALUATE, clock.monotonic())
                     if clock.now() > self.session.close + LINGER:
                         break
-                try:
-                    event = self._inbox.get(timeout=min(0.25, max(0.001, clock.real(due - clock.monotonic()))))
-                except queue.Empty:
-                    continue
-                self._take(event)
+                inbox.wait(min(0.25, max(0.001, clock.real(due - clock.monotonic()))))
         except Exception:
             log.exception("the feed monitor failed; `start_feed` starts it again")
         finally:
             self._end()
+
+    def _hear(self, event: events.StreamEvent) -> None:
+        """What the stream emits, on its reader's thread."""
+        (self._inbox.bring if isinstance(event, events.Ticks) else self._inbox.put)(event)
 
     def _evaluate(self) -> None:
         now = self._p.clock.now()
@@ -197,7 +200,9 @@ class Watch:
 
     def _end(self) -> None:
         reason = "runbook stops" if self._stop.is_set() else "the session is over"
-        self._apply(machine.stop(self.state, self._p.clock.monotonic(), reason))
+        with self._inbox.turn():
+            self._inbox.close()
+            self._apply(machine.stop(self.state, self._p.clock.monotonic(), reason))
         self._p.stream.close()
         minute = self._p.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
         if not self._keeper.close():
@@ -221,7 +226,7 @@ class Watch:
         match action:
             case act.Connect(generation, reason):
                 log.info("connection %d: %s", generation, reason)
-                self._p.stream.connect(generation, self.state.watched, self._inbox.put)
+                self._p.stream.connect(generation, self.state.watched, self._hear)
             case act.Resubscribe(reason, authenticate):
                 log.info("%s again: %s", "authenticate and subscribe" if authenticate else "subscribe", reason)
                 self._p.stream.resubscribe(authenticate=authenticate)
