@@ -58,7 +58,7 @@ class Patience:
     frame: float = 5.0  # a message that has begun must end
     close: float = 1.5  # twice: for the listener to return, and for the reader to end
     lull: float = 0.05
-    hurry: float = 0.002  # of the host: at a thousand ticks a second a third of the CPU of none at all
+    hurry: float = 0.0035  # of the host: at a thousand ticks a second a third of the CPU of none at all
 
 
 class _Gone(Exception):
@@ -105,6 +105,8 @@ class Link:
         self._read_at = 0.0  # ... and when the latest were read
         self._ended = False  # the other side has sent its last byte
         self._woken, self._waker = socket.socketpair()
+        self._woken.setblocking(False)
+        self._noted = threading.Event()  # the same for a reader who rests
         self._wake_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"stream-{generation}", daemon=True)
 
@@ -145,6 +147,7 @@ class Link:
 
     def _wake(self) -> None:
         with self._wake_lock, contextlib.suppress(OSError):
+            self._noted.set()
             self._waker.send(b"!")
 
     def _cut(self) -> None:
@@ -234,10 +237,9 @@ class Link:
         """Authenticate, then read until the generation is over."""
         dialogue, patience, sock = self._dialogue, self._patience, self._socket
         assert sock is not None
-        notes, all_of_it = select.poll(), select.poll()
-        for one in (notes, all_of_it):
-            one.register(self._woken, select.POLLIN)
-        all_of_it.register(sock, select.POLLIN)
+        polled = select.poll()
+        polled.register(self._woken, select.POLLIN)
+        polled.register(sock, select.POLLIN)
         link, note = sock.fileno(), self._woken.fileno()
         next_ping = host_monotonic() + patience.ping_every
         pong_left: float | None = None  # seconds we may still wait for it; what who listens takes does not count
@@ -264,14 +266,16 @@ class Link:
             # What is due is looked for at once; only ticks can wait.
             due = unfinished is not None or pong_left is not None or self._reply_by is not None
             rest_until = min(self._rest_until, self._read_at + patience.hurry) if self._hurried else self._rest_until
-            if asked < rest_until and not (due or self._full):
-                woke = notes.poll(max(0.0, min(wait, rest_until - asked)) * 1000 + 1)
+            if asked < rest_until and not (due or self._full):  # to the microsecond, which poll is not
+                ready = {note} if self._noted.wait(max(0.0, min(wait, rest_until - asked))) else set()
             else:  # TLS holds bytes that poll cannot see
-                woke = all_of_it.poll(0 if self._full else max(0.0, wait) * 1000 + 1)
-            ready = {fd for fd, _ in woke} | ({link} if self._full else set())
+                woke = polled.poll(0 if self._full else max(0.0, wait) * 1000 + 1)
+                ready = {fd for fd, _ in woke} | ({link} if self._full else set())
             now = host_monotonic()
             if note in ready:
-                self._woken.recv(64)
+                self._noted.clear()
+                with contextlib.suppress(BlockingIOError):  # the byte is on its way
+                    self._woken.recv(64)
             if pong_left is not None:
                 pong_left -= now - asked
                 if pong_left <= 0:
