@@ -6,7 +6,7 @@ A real `runbook serve` on a site whose calendar opens a session around now; REST
 frame a send, evenly spread. Counted is /proc/PID/stat of the daemon (user and system, all threads) over `seconds` (30), from
 when its feed is LIVE, or on a mute one ARMED (it then asks REST and heals the socket, as it should); and beside it the
 scheduler's own count, which knows no clock ticks. The ticks that its recorder wrote are counted afterwards: none may be missing.
-The third row has one bot on the relay that hears every tick, for which the stream hands them over within two milliseconds.
+The third row has one bot on the relay that hears every tick, for which the stream hands them over within four milliseconds.
 """
 
 from __future__ import annotations

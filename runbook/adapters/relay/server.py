@@ -1,6 +1,7 @@
-"""The relay's sockets: one thread with an asyncio loop. Who publishes only leaves a note, and never waits.
+"""The relay's sockets: one thread with an asyncio loop. Who publishes writes to them at once or leaves a note, and never waits.
 
-A client that does not read is let go before it holds up the others. When the relay itself fails, every client's socket
+What is published while the loop is at it, or a client's socket is full, is noted for the loop, and what comes after it too:
+prices and changes of the feed reach every client in the order in which they were published. A client that does not read is let go before it holds up the others. When the relay itself fails, every client's socket
 is closed: a bot must never take a dead relay for a quiet market.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
-from websockets.protocol import State as SocketState
 
-from runbook.adapters.relay.dialogue import MOST_SYMBOLS, Dialogue, House, Wanted
+from runbook.adapters.relay.client import Client
+from runbook.adapters.relay.dialogue import MOST_SYMBOLS, House, Wanted
 from runbook.adapters.relay.frames import feed_status, market_data
 from runbook.clock import Clock, host_monotonic
 from runbook.errors import RelayFailed, UsageError
@@ -97,6 +97,7 @@ class Relay:
         self.patience = patience
         self.clients = 0  # that are authenticated
         self.subscriptions = 0  # instruments, counted once for each client that hears of them
+        self.sending = threading.Lock()  # whoever holds it may write prices
         self._on_clients = on_clients
         self._notes: deque[Sequence[Price] | FeedStatus] = deque()
         self._woken = False
@@ -123,7 +124,7 @@ class Relay:
 
     def publish(self, prices: Sequence[Price]) -> None:
         """Hand on what the feed trusts; returns at once, and does nothing while nobody listens."""
-        if prices and self.clients:
+        if prices and self.clients and not self._written(prices):
             self._note(prices)
 
     def publish_status(self, status: FeedStatus) -> None:
@@ -139,6 +140,16 @@ class Relay:
                 life.loop.call_soon_threadsafe(life.end)
         if thread is not None:
             thread.join(timeout=2 * self.patience.goodbye + 1.0)
+
+    def _written(self, prices: Sequence[Price]) -> bool:
+        """Write on this thread, if nothing came before: to wake another one for each read of the stream costs more than all else."""
+        life = self._life
+        if life is None or not self.sending.acquire(blocking=False):
+            return False
+        try:
+            return not self._notes and life.write(prices)
+        finally:
+            self.sending.release()
 
     def _note(self, note: Sequence[Price] | FeedStatus) -> None:
         self._notes.append(note)
@@ -193,28 +204,8 @@ class Relay:
             self._on_clients(clients)
 
 
-class _Client:
-    """One socket and its conversation."""
-
-    def __init__(self, connection: ServerConnection, house: House, behind: int) -> None:
-        self.connection = connection
-        self.dialogue = Dialogue(house)
-        self.leaving = False
-        self._behind = behind
-
-    def write(self, frames: Sequence[bytes]) -> bool:
-        """Hand whole frames to the socket in one write; False when too much waits already."""
-        if self.leaving or self.connection.protocol.state is not SocketState.OPEN:
-            return True
-        transport = self.connection.transport
-        if transport.get_write_buffer_size() > self._behind:
-            return False
-        transport.write(b"".join(frames))
-        return True
-
-
 class _Life:
-    """The relay from listening to the end of its loop; everything here runs on that loop."""
+    """The relay from listening to the end of its loop; everything here but `write` runs on that loop."""
 
     def __init__(self, relay: Relay) -> None:
         self.loop = asyncio.get_running_loop()
@@ -222,9 +213,9 @@ class _Life:
         self._patience = relay.patience
         self._house = relay.house
         self._over: asyncio.Future[None] = self.loop.create_future()
-        self._clients: list[_Client] = []
-        self._index: dict[Instrument, dict[int, list[_Client]]] = {}
-        self._drained_at = float("-inf")
+        self._clients: list[Client] = []
+        self._index: dict[Instrument, dict[int, list[Client]]] = {}
+        self._wrote_at = float("-inf")
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def run(self, listening: Future[None]) -> None:
@@ -269,7 +260,7 @@ class _Life:
         if pending := {*leaving, *self._leaving}:
             await asyncio.wait(pending, timeout=2 * self._patience.goodbye)
 
-    async def _bye(self, client: _Client, code: int, reason: str) -> None:
+    async def _bye(self, client: Client, code: int, reason: str) -> None:
         client.leaving = True
         try:
             await asyncio.wait_for(client.connection.close(code, reason), self._patience.goodbye)
@@ -284,9 +275,7 @@ class _Life:
         if len(self._clients) >= _MOST_CLIENTS:
             await connection.close(_TRY_LATER, f"the relay serves at most {_MOST_CLIENTS} clients")
             return
-        sock = connection.transport.get_extra_info("socket")  # asyncio has set TCP_NODELAY on it
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._patience.kernel)
-        client = _Client(connection, self._house, self._patience.behind)
+        client = Client(connection, self._house, self._patience.behind, self._patience.kernel)
         self._clients.append(client)
         self._house.clients.append(client.dialogue)
         deadline = self.loop.call_later(self._patience.authenticate, self._expire, client)
@@ -303,21 +292,25 @@ class _Life:
             self._clients.remove(client)
             self._house.clients.remove(client.dialogue)
             self._settle()
+            with self._relay.sending:
+                client.close()
 
-    def _answer(self, client: _Client, message: str | bytes) -> None:
+    def _answer(self, client: Client, message: str | bytes) -> None:
         self.drain()  # what was published before the request goes out before its answer
         dialogue = client.dialogue
         before = dialogue.changes, dialogue.authenticated
-        replies = dialogue.hear(message)
-        if (dialogue.changes, dialogue.authenticated) != before:
-            self._settle()
-        self._send({client: [_frame(text) for text in replies]})
+        # And what is published meanwhile goes out after it: it may be newer than the price in the answer.
+        with self._relay.sending:
+            replies = dialogue.hear(message)
+            if (dialogue.changes, dialogue.authenticated) != before:
+                self._settle()
+            self._send({client: [_frame(text) for text in replies]})
 
-    def _expire(self, client: _Client) -> None:
+    def _expire(self, client: Client) -> None:
         if not client.dialogue.authenticated:
             self._let_go(client, _AUTH_TIMEOUT, "auth timeout")
 
-    def _let_go(self, client: _Client, code: int, reason: str) -> None:
+    def _let_go(self, client: Client, code: int, reason: str) -> None:
         client.leaving = True
         task = asyncio.create_task(self._bye(client, code, reason))
         self._leaving.add(task)
@@ -336,36 +329,64 @@ class _Life:
 
     def wake(self) -> None:
         """Drain now, or when the time to gather is over."""
-        wait = self._drained_at + self._patience.gather - self.loop.time()
+        wait = self._wrote_at + self._patience.gather - self.loop.time()
         if wait > 0:
             self.loop.call_later(wait, self.drain)
         else:
             self.drain()
 
     def drain(self) -> None:
-        """Send what was published: each price is encoded once a mode, each client gets one write."""
-        self._drained_at = self.loop.time()
+        """Send what was noted: each price is encoded once a mode, each client gets one write."""
+        self._wrote_at = self.loop.time()
         try:
-            batches: dict[_Client, list[bytes]] = {}
-            for note in self._relay._taken():  # noqa: SLF001
-                if isinstance(note, FeedStatus):
-                    self._house.status = note
-                    frame = _frame(feed_status(note))
-                    for client in self._clients:
-                        if client.dialogue.authenticated:
-                            batches.setdefault(client, []).append(frame)
-                    self._house.ask_again()
-                else:
-                    for price in note:
-                        for mode, clients in self._index.get(price.instrument, {}).items():
-                            frame = _frame(market_data(price, mode, self._house.broker))
-                            for client in clients:
+            with self._relay.sending:
+                batches: dict[Client, list[bytes]] = {}
+                for note in self._relay._taken():  # noqa: SLF001
+                    if isinstance(note, FeedStatus):
+                        self._house.status = note
+                        frame = _frame(feed_status(note))
+                        for client in self._clients:
+                            if client.dialogue.authenticated:
                                 batches.setdefault(client, []).append(frame)
-            self._send(batches)
+                        self._house.ask_again()
+                    else:
+                        self._encode(note, batches)
+                self._send(batches)
         except Exception as exc:  # noqa: BLE001  whatever it is, the clients must see the end of it
             self._fail(exc)
 
-    def _send(self, batches: dict[_Client, list[bytes]]) -> None:
+    def write(self, prices: Sequence[Price]) -> bool:
+        """The same at once, on the thread of who publishes and holds the relay's lock; False: all of it is left to `drain`."""
+        now = self.loop.time()
+        if now - self._wrote_at < self._patience.gather:
+            return False
+        batches: dict[Client, list[bytes]] = {}
+        try:
+            self._encode(prices, batches)
+        except Exception:  # noqa: BLE001  `drain` meets it again, and ends the relay
+            return False
+        ready = [(client, b"".join(frames)) for client, frames in batches.items()]
+        if not all(client.has_room(len(data)) for client, data in ready):
+            return False
+        self._wrote_at = now
+        for client, data in ready:
+            if not client.push(data):
+                with suppress(RuntimeError):  # the loop has ended, and its sockets with it
+                    self.loop.call_soon_threadsafe(self._cut_off, client)
+        return True
+
+    def _cut_off(self, client: Client) -> None:
+        _log.warning("a relay client's socket took half a frame; its connection is broken off")
+        client.connection.transport.abort()
+
+    def _encode(self, prices: Sequence[Price], batches: dict[Client, list[bytes]]) -> None:
+        for price in prices:
+            for mode, clients in self._index.get(price.instrument, {}).items():
+                frame = _frame(market_data(price, mode, self._house.broker))
+                for client in clients:
+                    batches.setdefault(client, []).append(frame)
+
+    def _send(self, batches: dict[Client, list[bytes]]) -> None:
         for client, frames in batches.items():
             if not client.write(frames):
                 _log.warning("a relay client does not read: more than %d bytes wait; let go", self._patience.behind)
