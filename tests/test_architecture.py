@@ -17,7 +17,7 @@ DOORS = {
     "apprise": ["adapters/notify_child.py"],
     "apscheduler": ["adapters/scheduler.py"],
     "exchange_calendars": ["adapters/exchange_child.py"],
-    "fcntl": ["adapters/lock.py"],
+    "fcntl": ["adapters/lock.py", "adapters/relay/client.py"],
     "pandas": ["adapters/exchange_child.py"],
     "pandas_market_calendars": ["adapters/exchange_child.py"],
     "requests": ["adapters/openalgo/", "adapters/paced.py", "adapters/telegram.py", "adapters/heartbeat.py"],
