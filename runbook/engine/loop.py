@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,9 @@ LEASE = timedelta(seconds=15)
 RENEW = timedelta(seconds=5)
 TURN_EVERY = 5.0  # seconds, when nothing wakes the engine before
 EARLY = 0.02  # real seconds: the alarm comes so much before the instant, and the engine waits for it with all at hand
+GIVE_WAY = (
+    0.002  # real seconds: the threads that begin come before the rest of the turn, which would hold the interpreter
+)
 GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
 _FAILED = (State.FAILED, State.TIMED_OUT, State.ABANDONED)
 
@@ -79,6 +83,7 @@ class Engine:
         self._down: tuple[datetime, datetime] | None = None
         self._armed: datetime | None = None
         self._lost: str | None = None
+        self._poised = False  # what is due in a moment is being claimed, or waits for its instant
         self.fenced = False  # True: another process has the lease, and with it the outbox
         self.turned = host_monotonic()  # when a turn last began, in host seconds: the sweeper looks at it
         self._planner = Planner(parts)
@@ -171,8 +176,9 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        """True when nothing runs and nothing waits to be recorded."""
-        return not self._running and not self._backlog and self._inbox.empty() and self._remedies.idle
+        """True when nothing runs, is about to, or waits to be recorded."""
+        resting = not self._running and not self._poised
+        return resting and not self._backlog and self._inbox.empty() and self._remedies.idle
 
     @property
     def lost(self) -> str | None:
@@ -191,7 +197,7 @@ class Engine:
             if self._lost:
                 break
             self._p.clock.wait(self._wake, self._patience())
-            self._poise()
+            self._surely(self._poise)
         self.finished.set()
 
     def _patience(self) -> float:
@@ -204,22 +210,36 @@ class Engine:
         return (self._armed - self._p.clock.now()).total_seconds() if self._armed else 0.0
 
     def _poise(self) -> None:
-        """Something is due in a moment: look at it now, so that on the instant only its claim is to be written."""
+        """Something is due in a moment: claim it now, and let its thread wait for the instant, on which nothing is left to do."""
         if self._armed is None or not 0 < self._p.clock.real(self._left()) <= EARLY:
             return
+        self._poised = True
         try:
-            with self._p.store.read() as books:
-                self._planner.judge(books, self._armed, self._down)
-        except StoreError:
-            return  # the turn says so
-        self._stopping.wait(self._p.clock.real(self._left()))
+            with self._p.store.look() as store:
+                begun = self._claim(store, self._armed, ahead=True)
+            for attempt in begun:
+                self._begin(self._jobs[attempt.occurrence.key.job], attempt)
+        finally:
+            self._poised = False
+        self._until(self._armed)
+        if begun:
+            self._wake.wait(GIVE_WAY)
+
+    def _until(self, instant: datetime) -> None:
+        """Wait for what comes in a moment; where the clock was put back meanwhile, nobody waits for it to catch up."""
+        left = (instant - self._p.clock.now()).total_seconds()
+        if 0 < self._p.clock.real(left) <= EARLY:
+            self._p.clock.wait(threading.Event(), left)
 
     def turn(self) -> None:
         """Do all that is due now; what fails is in the log, and in `lost` where the engine must not go on."""
         self.turned = host_monotonic()
         self._wake.clear()
+        self._surely(self._turn)
+
+    def _surely(self, do: Callable[[], None]) -> None:
         try:
-            self._turn()
+            do()
         except LeaseLost as exc:
             self._lost, self.fenced = str(exc), True
             log.critical("%s; this one ends", exc)
@@ -342,18 +362,26 @@ class Engine:
     # -- claim and run ----------------------------------------------------------------------------------------------
 
     def _start_due(self, store: Look, now: datetime) -> None:
-        if self._armed is None or now < self._armed:  # else something is due, and to ask twice would make it late
+        for attempt in self._claim(store, now):
+            self._begin(self._jobs[attempt.occurrence.key.job], attempt)
+        self._tell()
+
+    def _claim(self, store: Look, now: datetime, *, ahead: bool = False) -> list[Attempt]:
+        """Take all that may start at `now`, in one transaction, and end what no longer may; `ahead` of it only the first."""
+        wanted = agenda.Start if ahead else (agenda.Start, agenda.End)
+        if (
+            ahead or self._armed is None or now < self._armed
+        ):  # else something is due, and to ask twice would make it late
             with store.read() as books:
-                if not any(not isinstance(d, agenda.Wait) for d in self._planner.judge(books, now, self._down)):
-                    return
-        begun: list[Attempt] = []
+                if not any(isinstance(d, wanted) for d in self._planner.judge(books, now, self._down)):
+                    return []
         with store.write() as books:
             free: dict[str, Key] = {}  # one row of a job at a time
             for decision in self._planner.judge(books, now, self._down):
                 match decision:
                     case agenda.Start(key) if key.job not in {k.job for k in self._running}:
                         free.setdefault(key.job, key)
-                    case agenda.End(key, state, reason):
+                    case agenda.End(key, state, reason) if not ahead:
                         books.ledger.end([key], state, reason)
                         self._wake.set()  # what stood behind it may go on
                         job = self._jobs.get(key.job)
@@ -364,11 +392,7 @@ class Engine:
                             self._alerting.decide(books, [cause], now, key.session, job.to)
                     case _:
                         pass
-            if free:
-                begun = books.ledger.claim_all(list(free.values()), SCHEDULER, now, self._epoch)
-        for attempt in begun:
-            self._begin(self._jobs[attempt.occurrence.key.job], attempt)
-        self._tell()
+            return books.ledger.claim_all(list(free.values()), SCHEDULER, now, self._epoch) if free else []
 
     def _begin(self, job: JobSpec, attempt: Attempt) -> None:
         key = attempt.occurrence.key
@@ -377,9 +401,8 @@ class Engine:
         held = _Running(job, attempt, budget, self._p.seconds())
         self._running[key] = held
         if session is None:
-            self._inbox.put(
-                _Done(job, attempt, LookupError(f"the calendar no longer has {key.session}"), self._p.clock.now())
-            )
+            gone = LookupError(f"the calendar no longer has {key.session}")
+            self._inbox.put(_Done(job, attempt, gone, max(attempt.started, self._p.clock.now())))
             self._wake.set()
             return
         context = Context(key, session, attempt.started, attempt.actor, budget, self._p.desk, job.settings)
@@ -387,6 +410,7 @@ class Engine:
 
     def _work(self, job: JobSpec, attempt: Attempt, context: Context, ended: threading.Event) -> None:
         result: object
+        self._until(attempt.started)  # it was claimed a moment before
         try:
             result = self._p.steps[job.name](context)
         except Stopped as exc:

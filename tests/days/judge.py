@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.loop import EARLY
 from runbook.job import OnAbandoned
 from runbook.trigger import Anchor
 
@@ -185,9 +186,8 @@ class Judge:
                     and max(self._w.stepped_at, self._moved[key]) < self._ended_at[key]
                 ):
                     since = self._w.clock.seconds - self._ended_at[key]
-                    self._must(
-                        since >= spec.repeat_until_ok.total_seconds() - 0.01, f"{key} is tried again after {since:g} s"
-                    )
+                    claimed = spec.repeat_until_ok.total_seconds() - EARLY  # it begins on its instant
+                    self._must(since >= claimed - 0.01, f"{key} is tried again after {since:g} s")
         if spec is not None and spec.acts:
             known = self._w.calendar.day(date.fromisoformat(day))
             self._must(known.session is not None or actor != "scheduler", f"{key} acts on a day that nobody knows")

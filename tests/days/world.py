@@ -27,7 +27,7 @@ from runbook.alert import FeedMoved, FeedWord, ReadyReached
 from runbook.almanac import Why
 from runbook.day import FeedChange
 from runbook.engine import Engine, FeedNews, FeedTotals, Parts
-from runbook.engine.loop import TURN_EVERY
+from runbook.engine.loop import EARLY, TURN_EVERY
 from runbook.errors import JobFailed, Skip, StoreBusy, StoreError
 from runbook.job import Context, Found, JobSpec, Step, Verdict
 from runbook.outbox import REPEAT_MARK
@@ -64,7 +64,9 @@ class VirtualClock:
         return seconds
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        raise AssertionError("nothing waits in a virtual day")
+        assert seconds <= EARLY, "nothing waits long in a virtual day"
+        self.seconds += seconds
+        return event.is_set()
 
 
 _BASES: dict[Path, Base] = {}
@@ -208,6 +210,7 @@ class World:
         if (self._armed is not None and self._armed <= now) or self._look <= now:
             if self._armed is not None and self._armed <= now:
                 self._armed = None
+                self.engine._surely(self.engine._poise)  # as its loop does, where the alarm came early
             self._turn()
             return
         for name, at in self._tellers.items():
@@ -323,7 +326,8 @@ class World:
         return min(found, default=1800.0)
 
     def _arm(self, instant: datetime) -> None:
-        self._armed = self.clock.seconds + max(0.0, (instant - self.clock.now()).total_seconds())
+        early = self.chance.choice((0.0, 0.0, 0.001, EARLY / 2, EARLY))  # it wakes in the moment before
+        self._armed = self.clock.seconds + max(0.0, (instant - self.clock.now()).total_seconds() - early)
 
     def restart(self, jobs: tuple[JobSpec, ...]) -> None:
         """A clean stop, and a start on `jobs` ten seconds later."""
