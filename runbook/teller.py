@@ -72,6 +72,7 @@ def rows_for(
     `wakes`: these are quiet hours, which end then, and what is not critical waits for it.
     """
     rows: list[Row] = []
+    spoken_to = {key: set(channels) for key, channels in (heard or {}).items()}
     until = max(now, close or now) + _KEEP_TRYING
     for change in changes:
         if not change.tell:
@@ -83,8 +84,10 @@ def rows_for(
             due = wakes
         expires = due + timedelta(hours=24) if change.kind is ChangeKind.NOTICE else max(until, due + _KEEP_TRYING)
         delayed = delayed_line(alert, voice.zone) if alert and change.kind is ChangeKind.RESOLVED else ""
+        channels = voice.channels_for(change, to, spoken_to)
+        spoken_to.setdefault(change.key, set()).update(channels)  # what begins and ends at once is told of twice
         rows += outbox.enqueue(
-            change.key, voice.channels_for(change, to, heard or {}), change.row_kind, change.seq, message,
+            change.key, channels, change.row_kind, change.seq, message,
             now=now, expires_at=expires, delayed=delayed, due_at=due,
         )  # fmt: skip
         level = logging.WARNING if change.alert and change.alert.severity is not Severity.INFO else logging.INFO

@@ -576,3 +576,15 @@ def test_a_three_minute_outage_is_two_messages_and_half_an_hour_of_flapping_thre
         desk.wait(seconds=20)
     desk.wait(minutes=20)
     assert len(desk.told()) - 2 <= 3
+
+
+def test_what_was_held_down_and_is_over_before_anybody_looked_again_is_told_with_its_end(make):
+    d = make(channels=("phone", "mail"))
+    d.feed("fallback")
+    assert d.rows == []
+    d.now += timedelta(minutes=3)  # its hold-down ran out, and nobody turned: a host that slept
+    d.feed("live", "ticks have held")
+    found = sorted((row.channel, row.kind, row.seq) for row in d.rows)
+    assert found == [
+        ("mail", Kind.OPENED, 1), ("mail", Kind.RESOLVED, 2), ("phone", Kind.OPENED, 1), ("phone", Kind.RESOLVED, 2),
+    ]  # fmt: skip
