@@ -332,9 +332,10 @@ def _to_the_end(bench: Bench, *, random_ones: bool = True) -> str:
     bench.start()
     wait_until("all that was planned has ended", lambda: _all_over(bench), 90)
     wait_until("all messages are final", lambda: all(row.final for row in bench.facts().messages), 600)
+    stopped = datetime.now(UTC)
     assert bench.end(signal.SIGTERM) == 0
     facts = bench.facts()
-    told = _at_the_end(bench, facts, random_ones=random_ones)
+    told = _at_the_end(bench, facts, stopped, random_ones=random_ones)
     seconds = sorted(bench.armed)
     median, high = seconds[len(seconds) // 2], seconds[min(len(seconds) - 1, int(len(seconds) * 0.99))]
     return f"{told}; armed again after {median:.2f} s (median), {high:.2f} s (p99), {seconds[-1]:.2f} s (worst)"
@@ -372,7 +373,7 @@ def _judge(bench: Bench, facts: DayFacts, settled: dict, when: str) -> dict:
     return {e.key: (e.state, e.tries) for e in facts.entries if e.state.final}
 
 
-def _at_the_end(bench: Bench, facts: DayFacts, *, random_ones: bool) -> str:
+def _at_the_end(bench: Bench, facts: DayFacts, stopped: datetime, *, random_ones: bool) -> str:
     outcomes = Counter((e.key.job, str(e.state)) for e in facts.entries)
     assert outcomes["once", "succeeded"] > 5, outcomes
     assert outcomes["says", "succeeded"] > 2, outcomes
@@ -400,6 +401,8 @@ def _at_the_end(bench: Bench, facts: DayFacts, *, random_ones: bool) -> str:
             assert any(r.message.title in first or r.state is Told.UNKNOWN for r in ends), title
         elif row.state is Told.SENT:
             assert title in first, f"{title} is called sent and never came"
+        elif row.state is Told.QUEUED:  # said as it was stopped: it waits for the next start
+            assert row.due_at > stopped - timedelta(seconds=2), f"{title} is still queued, due at {row.due_at}"
         else:
             assert row.state is Told.UNKNOWN, f"{title} is {row.state}: {row.reason}"
             assert row.reason == "over before it could be told", f"{title} was given up: {row.reason}"
