@@ -3,9 +3,10 @@
     .venv/bin/python bench/bench_claim.py [seconds]
 
 Ours is the real engine on a real file (WAL, synchronous FULL), woken by its own alarm clock a moment before the instant: the
-claim is on disk before it, or as soon as it can be, and survives a kill. Theirs is a BackgroundScheduler with SQLAlchemyJobStore on a file of the same folder, with as many threads
-as steps. Both run by turns in one process: a step alone each second, and 100 steps due at one instant every 3 seconds.
-Of 100 at once each step's own wait counts, so the p99 is close to the last one's.
+claim is on disk before it, or as soon as it can be, and survives a kill. Theirs is a BackgroundScheduler with
+SQLAlchemyJobStore on a file of the same folder, with as many threads as steps. Both run by turns in one process: a step alone
+each second, and 100 steps due at one instant every 3 seconds. Of 100 at once each step's own wait counts, so the p99 is close
+to the last one's.
 """
 
 from __future__ import annotations

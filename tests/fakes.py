@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -106,6 +106,28 @@ class FakeNotifier:
 
     def titles(self, channel: str = "phone") -> list[str]:
         return [message.title for name, message in self.sent if name == channel]
+
+
+class StillClock:
+    """A clock on which only waiting takes time."""
+
+    def __init__(self, now: datetime) -> None:
+        self.at = now
+        self.waited: list[float] = []
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    def real(self, seconds: float) -> float:
+        return seconds
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        self.waited.append(seconds)
+        self.at += timedelta(seconds=seconds)
+        return event.is_set()
 
 
 class FakeAlarm:

@@ -40,6 +40,7 @@ from tests.fakes import (
     FakeAlarm,
     FakeDesk,
     FakeNotifier,
+    StillClock,
     at,
     calendar,
     ledger_file,
@@ -238,28 +239,6 @@ def test_a_step_runs_at_its_time_with_all_it_needs_and_leaves_a_row(make):
     assert w.told() == []
 
 
-class StillClock:
-    """A clock on which only waiting takes time."""
-
-    def __init__(self, now: datetime) -> None:
-        self.at = now
-        self.waited: list[float] = []
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at.timestamp()
-
-    def real(self, seconds: float) -> float:
-        return seconds
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        self.waited.append(seconds)
-        self.at += timedelta(seconds=seconds)
-        return event.is_set()
-
-
 class Poised:
     """A world whose engine is to look at what comes, a moment before 09:10; `seen` is what the step found when it began."""
 
@@ -371,9 +350,12 @@ def test_a_fault_in_that_moment_ends_the_engine_with_a_word(make, caplog):
         raise ZeroDivisionError("by nothing")
 
     w.engine._claim = fail
+    turns = w.turns
     w.engine._surely(w.engine._poise)
     assert w.engine.lost is not None
     assert "ZeroDivisionError" in w.engine.lost
+    w.engine._loop()  # which ends at once
+    assert (w.turns, w.engine.finished.is_set()) == (turns, True)
 
 
 def circle() -> dict[str, Any]:

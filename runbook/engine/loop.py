@@ -192,12 +192,11 @@ class Engine:
     # -- the turn ---------------------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() or self._lost):
             self.turn()
-            if self._lost:
-                break
-            self._p.clock.wait(self._wake, self._patience())
-            self._surely(self._poise)
+            if not self._lost:
+                self._p.clock.wait(self._wake, self._patience())
+                self._surely(self._poise)
         self.finished.set()
 
     def _patience(self) -> float:
@@ -210,7 +209,7 @@ class Engine:
         return (self._armed - self._p.clock.now()).total_seconds() if self._armed else 0.0
 
     def _poise(self) -> None:
-        """Something is due in a moment: claim it now, and let its thread wait for the instant, on which nothing is left to do."""
+        """Something is due in a moment: claim it now, and let its thread wait for the instant."""
         if self._armed is None or not 0 < self._p.clock.real(self._left()) <= EARLY:
             return
         self._poised = True
@@ -238,6 +237,7 @@ class Engine:
         self._surely(self._turn)
 
     def _surely(self, do: Callable[[], None]) -> None:
+        """`do`, on which whether the engine may go on depends."""
         try:
             do()
         except LeaseLost as exc:
@@ -369,9 +369,7 @@ class Engine:
     def _claim(self, store: Look, now: datetime, *, ahead: bool = False) -> list[Attempt]:
         """Take all that may start at `now`, in one transaction, and end what no longer may; `ahead` of it only the first."""
         wanted = agenda.Start if ahead else (agenda.Start, agenda.End)
-        if (
-            ahead or self._armed is None or now < self._armed
-        ):  # else something is due, and to ask twice would make it late
+        if ahead or self._armed is None or now < self._armed:  # else something is due: to ask twice would make it late
             with store.read() as books:
                 if not any(isinstance(d, wanted) for d in self._planner.judge(books, now, self._down)):
                     return []

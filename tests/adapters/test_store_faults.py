@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import resource
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from runbook.run import Run, settle
 from runbook.session import INDIA
 from runbook.teller import Teller, Voice
 from runbook.trigger import Anchor, At, Every
-from tests.fakes import MONDAY, FakeNotifier, at, calendar, ledger_file, session
+from tests.fakes import MONDAY, FakeNotifier, StillClock, at, calendar, ledger_file, session
 
 ONCE = JobSpec("verify", "jobs.a:b", At((Anchor.parse("open-60m"),)), 20.0, Anchor.parse("close-15m"))
 OFTEN = JobSpec("check", "jobs.a:b", Every(timedelta(minutes=1), Anchor.parse("open"), Anchor.parse("open+9m")), 5.0)
@@ -39,25 +38,6 @@ ERRORS = {
     "disk I/O error": StoreError,
 }
 Dump = dict[str, list[tuple[Any, ...]]]
-
-
-class Stopped:
-    """A clock that stands where it is put."""
-
-    def __init__(self) -> None:
-        self.at = at("08:15")
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at.timestamp()
-
-    def real(self, seconds: float) -> float:
-        return seconds
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        return event.is_set()
 
 
 class Fault:
@@ -150,7 +130,7 @@ class Desk:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.clock = Stopped()
+        self.clock = StillClock(at("08:15"))
         self.notifier = FakeNotifier()
         self.teller = Teller(store, self.notifier, CHANNELS, self.clock)
         self.alerting = Alerting(Voice(CHANNELS, INDIA), lambda _day: session(), lambda: None, calendar)

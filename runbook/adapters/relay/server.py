@@ -1,8 +1,9 @@
 """The relay's sockets: one thread with an asyncio loop. Who publishes writes to them at once or leaves a note, and never waits.
 
-What is published while the loop is at it, or a client's socket is full, is noted for the loop, and what comes after it too:
-prices and changes of the feed reach every client in the order in which they were published. A client that does not read is let go before it holds up the others. When the relay itself fails, every client's socket
-is closed: a bot must never take a dead relay for a quiet market.
+What is published while the loop is at it, or while a client's socket is full, is noted for the loop, and what comes after
+it too: prices and changes of the feed reach every client in the order in which they were published. A client that does not
+read is let go before it holds up the others. When the relay itself fails, every client's socket is closed: a bot must never
+take a dead relay for a quiet market.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ class Relay:
             thread.join(timeout=2 * self.patience.goodbye + 1.0)
 
     def _written(self, prices: Sequence[Price]) -> bool:
-        """Write on this thread, if nothing came before: to wake another one for each read of the stream costs more than all else."""
+        """Write on this thread, if nothing came before: to wake another for each read of the stream costs more than all else."""
         life = self._life
         if life is None or not self.sending.acquire(blocking=False):
             return False
