@@ -44,7 +44,7 @@ SHELL = (
     "bot_feed.py",
     "__init__.py",  # the face: it hands `app.open_feed` on, at first use
     "app/",
-    "cli.py",
+    "cli/",
     "commands/",
     "rehearsal/",
 )

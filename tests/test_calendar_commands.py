@@ -17,6 +17,7 @@ from runbook.adapters import exchange, overlay
 from runbook.almanac import FIRST, Almanac
 from runbook.clock import SystemClock
 from runbook.errors import CalendarError
+from runbook.shipped import shipped_site
 from runbook.timetable import schema_text
 from tests.adapters.replay import RestReplay, answer, entry
 
@@ -174,7 +175,7 @@ def test_why_names_the_file_and_line_that_decides_and_the_word_it_wins_over(run)
     told = statements(run, "2026-11-24")
     winner = next(s for s in told["statements"] if s["counts"] and s["about"] == "day")
     file, line = winner["where"].split(":")
-    shipped = (Path(cli.__file__).parents[1] / "calendar" / "nse.yaml").read_text().splitlines()
+    shipped = (shipped_site() / "calendar" / "nse.yaml").read_text().splitlines()
     assert file == "base/nse.yaml"
     assert shipped[int(line) - 1].strip() == "- date: 2026-11-24"
     assert next(s for s in told["statements"] if s["where"] == "library NSE")["says"].startswith("closed")

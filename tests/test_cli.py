@@ -17,11 +17,12 @@ import pytest
 
 from runbook import cli
 from runbook.cli import ATTENTION, INTERRUPTED, NO_DAEMON, OK, USAGE, main
+from runbook.cli.parser import parser
 from tests.fakes import until
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "key-of-the-desk-0123456789"
-COMMANDS = sorted(next(a for a in cli.parser()._actions if a.dest == "command").choices or ())
+COMMANDS = sorted(next(a for a in parser()._actions if a.dest == "command").choices or ())
 FRIDAY = "2025-12-26"
 TOLD = {"OPENALGO_API_KEY": KEY}
 

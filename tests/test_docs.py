@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook import cli
 from runbook.adapters.files import parse_yaml
+from runbook.cli.parser import parser
 from runbook.config import parse
 from runbook.session import INDIA, Day, DayStatus, SessionCalendar
 from runbook.shipped import shipped_site
@@ -20,7 +20,7 @@ JSON = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    action = next(a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    action = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
     return dict(action.choices)
 
 
