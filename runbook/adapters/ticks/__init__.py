@@ -1,5 +1,5 @@
-"""OpenAlgo's stream: `frames` cuts bytes into messages, `dialogue` knows what is said, `link` is one connection of the
-`stream`.
+"""OpenAlgo's stream: `frames` cuts bytes into messages, `dialogue` knows what is said, `dial` makes a connection,
+`link` is one, of the `stream`.
 """
 
 from runbook.adapters.ticks.link import Patience

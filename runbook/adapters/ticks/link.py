@@ -7,7 +7,6 @@ threads leave a note and wake the reader, so two threads never write to one sock
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import select
 import socket
@@ -16,15 +15,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import websocket
 
 from runbook.adapters.ticks import frames
+from runbook.adapters.ticks.dial import Dial, NotConnected, said_of
 from runbook.adapters.ticks.dialogue import Dialogue
 from runbook.adapters.ticks.frames import Frames, Message
 from runbook.clock import Clock, host_monotonic
-from runbook.errors import StreamClosed
 from runbook.feed.events import Closed, ConnectFailed, StreamEvent, Ticks
 from runbook.market import Instrument, Tick
 from runbook.redact import words
@@ -32,7 +30,6 @@ from runbook.redact import words
 MAX_FRAME = 4 * 1024 * 1024
 _READ = 65536  # bytes
 _SEND = 1.0  # seconds: what we say is short, and a peer that does not take it is stuck
-_DOWN = frozenset({502, 503, 504})
 _CLOSE_CODES = {
     1001: "OpenAlgo's stream is shutting down",
     1011: "OpenAlgo's stream failed, or missed our pongs",
@@ -83,7 +80,6 @@ class Link:
         *,
         hurried: bool = False,
     ) -> None:
-        self._url = url
         self._generation = generation
         self._dialogue = dialogue
         self._clock = clock
@@ -95,8 +91,7 @@ class Link:
         self._again = threading.Event()
         self._authenticating = True  # what `_again` asks for
         self._newcomers: deque[Instrument] = deque()
-        self._socket: socket.socket | None = None
-        self._connecting = True
+        self._dial = Dial(url, patience.connect, dialogue.failed)
         self._reply_by: float | None = None
         self._frames = Frames(MAX_FRAME)
         self._frame_by = 0.0  # when the message that is unfinished must be complete
@@ -134,15 +129,14 @@ class Link:
         if self._emitting.acquire(timeout=self._patience.close):
             self._emitting.release()
         self._wake()
-        if self._connecting:
-            self._cut()
+        self._dial.give_up()
 
     def join(self, seconds: float) -> None:
         if self._thread is threading.current_thread():
             return
         self._thread.join(seconds / 2)
         if self._thread.is_alive():  # the polite way is stuck in a dead peer, or in who listens
-            self._cut()
+            self._dial.cut()
             self._thread.join(seconds / 2)
 
     def _wake(self) -> None:
@@ -150,20 +144,17 @@ class Link:
             self._noted.set()
             self._waker.send(b"!")
 
-    def _cut(self) -> None:
-        sock = self._socket
-        if sock is not None:
-            with contextlib.suppress(OSError, ValueError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not SSLSocket's own: that one is not for two threads
-
     # --- the reader thread -------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         end: StreamEvent | None = None
         ws: websocket.WebSocket | None = None
         try:
-            ws = self._open()
+            ws = self._dial.connect()
+            ws.settimeout(0)  # its handshake has read not one byte too many: from here on the reading is ours
             self._converse(ws)
+        except NotConnected as e:
+            end = e.failed
         except _Gone as gone:
             end = gone.event
         except Exception as e:  # noqa: BLE001  a reader that dies in silence is the very fault we are here to find
@@ -174,68 +165,9 @@ class Link:
         if end is not None:
             self._emit(end)
 
-    def _open(self) -> websocket.WebSocket:
-        """A connected WebSocket; raises _Gone with what went wrong."""
-        cut = threading.Event()
-
-        def give_up() -> None:
-            cut.set()
-            self._cut()
-
-        guard = threading.Timer(self._patience.connect, give_up)  # no time-out of a socket knows a dripping handshake
-        guard.daemon = True
-        try:
-            # Our own socket: the library's would take a proxy from the environment, and could not be interrupted.
-            self._socket = self._dial()
-            guard.start()
-            if self._silent.is_set():
-                raise _Gone(None)
-            if self._url.startswith("wss:"):
-                context = ssl.create_default_context()
-                host = urlsplit(self._url).hostname
-                tls = context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
-                self._socket = tls
-                tls.do_handshake()
-            ws = websocket.create_connection(
-                self._url,
-                timeout=self._patience.connect,
-                socket=self._socket,
-                enable_multithread=True,
-                redirect_limit=0,  # the key goes to the configured address only
-                suppress_origin=True,
-            )
-        except (OSError, websocket.WebSocketException, ValueError) as e:
-            raise _Gone(self._no_connection(e)) from None
-        finally:
-            guard.cancel()
-            self._connecting = False
-        if cut.is_set():  # in the very instant in which the handshake ended
-            raise _Gone(self._no_connection(TimeoutError()))
-        ws.settimeout(0)  # its handshake has read not one byte too many: from here on the reading is ours
-        return ws
-
-    def _dial(self) -> socket.socket:
-        parts = urlsplit(self._url)
-        port = parts.port or (443 if parts.scheme == "wss" else 80)
-        sock = socket.create_connection((parts.hostname or "", port), self._patience.connect)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
-
-    def _no_connection(self, e: Exception) -> ConnectFailed:
-        failed = self._dialogue.failed
-        if isinstance(e, ConnectionRefusedError):
-            return failed("connection refused", refused=True, hint=StreamClosed.hint)
-        if isinstance(e, websocket.WebSocketBadStatusException):
-            if e.status_code in _DOWN:
-                return failed(f"HTTP {e.status_code} from a proxy", refused=True, hint=StreamClosed.hint)
-            return failed(f"no WebSocket at that address: HTTP {e.status_code}", hint="check `openalgo.stream`")
-        if isinstance(e, ssl.SSLError):
-            return failed(f"TLS failed: {e.reason or e}", hint="is `openalgo.stream` right about ws:// and wss://?")
-        return failed(f"no connection: {_said(e)}")
-
     def _converse(self, ws: websocket.WebSocket) -> None:
         """Authenticate, then read until the generation is over."""
-        dialogue, patience, sock = self._dialogue, self._patience, self._socket
+        dialogue, patience, sock = self._dialogue, self._patience, self._dial.socket
         assert sock is not None
         polled = select.poll()
         polled.register(self._woken, select.POLLIN)
@@ -308,7 +240,7 @@ class Link:
 
     def _receive(self) -> bytes:
         """All that has come, as far as one read goes; empty when nothing has, or nothing ever will."""
-        sock = self._socket
+        sock = self._dial.socket
         assert sock is not None
         got: list[bytes] = []
         size = 0
@@ -325,7 +257,7 @@ class Link:
             pass  # TLS wakes us for records of its own, with nothing in them
         except (OSError, ValueError) as e:
             if not size:
-                raise self._closed(f"the connection broke: {_said(e)}") from None
+                raise self._closed(f"the connection broke: {said_of(e)}") from None
             # what came before is worth hearing; the fault is still there at the next read
         self._full = size >= _READ
         return got[0] if len(got) == 1 else b"".join(got)
@@ -400,7 +332,7 @@ class Link:
             ws.send(payload, opcode)
             ws.settimeout(0)
         except (OSError, websocket.WebSocketException) as e:
-            raise self._closed(f"sending failed: {_said(e)}") from None
+            raise self._closed(f"sending failed: {said_of(e)}") from None
 
     def _emit(self, event: StreamEvent) -> None:
         with self._emitting:
@@ -412,7 +344,7 @@ class Link:
 
     def _shut(self, ws: websocket.WebSocket | None) -> None:
         """Say goodbye if that is possible at once, and free every descriptor."""
-        sock = self._socket
+        sock = self._dial.socket
         if ws is not None and ws.connected:
             with contextlib.suppress(OSError, ValueError, websocket.WebSocketException):
                 ws.settimeout(0.2)
@@ -422,18 +354,9 @@ class Link:
                 while sock is not None and host_monotonic() < until and sock.recv(65536):
                     pass
         if sock is not None:
-            self._cut()
+            self._dial.cut()
             with contextlib.suppress(OSError):
                 sock.close()
         with self._wake_lock:
             self._woken.close()
             self._waker.close()
-
-
-def _said(e: BaseException) -> str:
-    if isinstance(e, TimeoutError | websocket.WebSocketTimeoutException):
-        return "timed out"
-    if isinstance(e, OSError) and e.errno in {errno.EHOSTUNREACH, errno.ENETUNREACH}:
-        return "the host cannot be reached"
-    text = (e.strerror if isinstance(e, OSError) else None) or str(e) or type(e).__name__
-    return " ".join(text.split())[:200]
