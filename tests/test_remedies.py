@@ -15,7 +15,7 @@ import pytest
 
 from runbook.adapters.commands import ChildCommands
 from runbook.command import CommandSpec, step
-from runbook.engine.remedies import Question
+from runbook.engine.approvals import Question
 from runbook.errors import JobFailed
 from runbook.job import Found, JobSpec, OnAbandoned, Verdict
 from runbook.people.asks import answer

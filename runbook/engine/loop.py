@@ -12,15 +12,15 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from runbook import agenda, run
-from runbook.alert import JobSettled, Notice
 from runbook.budget import Budget
 from runbook.clock import host_monotonic
 from runbook.engine import hung, takeover
 from runbook.engine.alerting import Alerting
 from runbook.engine.asking import Asking
+from runbook.engine.attempts import Attempts
 from runbook.engine.channels import Channels
 from runbook.engine.minding import Minder
-from runbook.engine.parts import SCHEDULER, BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Keeper, Parts
+from runbook.engine.parts import BotNews, CalendarNews, CauseNews, FeedNews, FeedTotals, Keeper, Parts
 from runbook.engine.planner import Planner
 from runbook.engine.remedies import Remedies
 from runbook.engine.renewal import Renewal
@@ -28,7 +28,7 @@ from runbook.engine.watch import Watch
 from runbook.errors import JobFailed, LeaseLost, Stopped, StoreError
 from runbook.job import Context, JobSpec, Key, Verdict
 from runbook.remedy import KIND
-from runbook.run import Attempt, Run, State
+from runbook.run import Attempt, Run
 
 if TYPE_CHECKING:
     from runbook.adapters.store import Look
@@ -39,11 +39,8 @@ LEASE = timedelta(seconds=15)
 RENEW = timedelta(seconds=5)
 TURN_EVERY = 5.0  # seconds, when nothing wakes the engine before
 EARLY = 0.02  # real seconds: the alarm comes so much before the instant, and the engine waits for it with all at hand
-GIVE_WAY = (
-    0.002  # real seconds: the threads that begin come before the rest of the turn, which would hold the interpreter
-)
+GIVE_WAY = 0.002  # real seconds: threads that begin come before the rest of the turn, which would hold the interpreter
 GRACE = 0.5  # real seconds an attempt may outlive its budget, so that one that ends in time is not called an overrun
-_FAILED = (State.FAILED, State.TIMED_OUT, State.ABANDONED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +85,7 @@ class Engine:
         self.turned = host_monotonic()  # when a turn last began, in host seconds: the sweeper looks at it
         self._planner = Planner(parts)
         self._alerting = Alerting(parts.voice, self._planner.session, parts.positions, lambda: self._planner.calendar)
+        self._attempts = Attempts(self._planner, self._alerting, self._jobs)
         self._watch = Watch(self._planner, self._alerting, self._jobs, parts.voice.dashboard)
         asking = Asking(self._planner, self._alerting, self._jobs, parts.asks)
         self._renewal = Renewal(parts, self._alerting, self.post)
@@ -367,30 +365,14 @@ class Engine:
         self._tell()
 
     def _claim(self, store: Look, now: datetime, *, ahead: bool = False) -> list[Attempt]:
-        """Take all that may start at `now`, in one transaction, and end what no longer may; `ahead` of it only the first."""
-        wanted = agenda.Start if ahead else (agenda.Start, agenda.End)
-        if ahead or self._armed is None or now < self._armed:  # else something is due: to ask twice would make it late
-            with store.read() as books:
-                if not any(isinstance(d, wanted) for d in self._planner.judge(books, now, self._down)):
-                    return []
-        with store.write() as books:
-            free: dict[str, Key] = {}  # one row of a job at a time
-            for decision in self._planner.judge(books, now, self._down):
-                match decision:
-                    case agenda.Start(key) if key.job not in {k.job for k in self._running}:
-                        free.setdefault(key.job, key)
-                    case agenda.End(key, state, reason) if not ahead:
-                        books.ledger.end([key], state, reason)
-                        self._wake.set()  # what stood behind it may go on
-                        job = self._jobs.get(key.job)
-                        if job is not None and (state is State.MISSED or (job.retries and state in _FAILED)):
-                            cause = JobSettled(
-                                key.job, key.slot, state, reason=reason, severity=job.severity, repeating=job.repeating
-                            )
-                            self._alerting.decide(books, [cause], now, key.session, job.to)
-                    case _:
-                        pass
-            return books.ledger.claim_all(list(free.values()), SCHEDULER, now, self._epoch) if free else []
+        due = self._armed is not None and now >= self._armed
+        busy = {key.job for key in self._running}
+        begun, ended = self._attempts.claim(
+            store, now, self._epoch, busy, self._down, due=due and not ahead, ahead=ahead
+        )
+        if ended:
+            self._wake.set()  # what stood behind it may go on
+        return begun
 
     def _begin(self, job: JobSpec, attempt: Attempt) -> None:
         key = attempt.occurrence.key
@@ -445,23 +427,9 @@ class Engine:
     def _settle(self, store: Look, job: JobSpec, done: Run) -> None:
         key = done.key
         with store.write() as books:
-            held = books.ledger.entry(key)
-            if done.actor != SCHEDULER and held and held.occurrence.planned > done.ended:
-                # Looked at by hand before its time: the planned run stays planned.
-                done = replace(done, again_at=held.occurrence.planned)
-            if not books.ledger.settle(done, self._epoch):
+            if not self._attempts.settle(books, job, done, self._epoch):
                 log.warning("%s came back after it was given up; what it returned does not count", key)
                 return
-            deadline = held.occurrence.deadline if held else None
-            settled = JobSettled(
-                key.job, key.slot, done.outcome, str(done.verdict or Verdict.UNKNOWN), done.reason, done.hint or "", job.severity,
-                job.repeating, job.repeat_until_ok is not None or done.again_at is not None, deadline is not None and done.ended >= deadline,
-            )  # fmt: skip
-            asked = done.actor != SCHEDULER
-            self._alerting.decide(books, [settled, *done.causes], done.ended, key.session, job.to, asked=asked)
-            if done.tell is not None:
-                notice = Notice(f"{key.job}@{key.session}/{key.slot}", *done.tell)
-                self._alerting.notice(books, notice, done.ended, key.session, job.to, asked=asked)
         self._running.pop(key, None)
         level = logging.INFO if done.verdict is Verdict.OK else logging.WARNING
         if job.repeating and done.verdict is Verdict.OK:
@@ -501,19 +469,7 @@ class Engine:
                 self._p.asked(one)
                 continue
             with store.write() as books:
-                key = Key(date.fromisoformat(one.data["session"]), one.data["job"], one.data["slot"])
-                job, held = self._jobs.get(key.job), books.ledger.entry(key)
-                attempt = None
-                if job is None or held is None:
-                    answer = f"there is no {key}"
-                elif job.asks is not None:
-                    answer = f"{key} is done by a person: `runbook asks`"
-                elif key in self._running or held.state is State.RUNNING:
-                    answer = f"{key} is running already"
-                elif attempt := books.ledger.claim(key, one.by, now, self._epoch, again=True):
-                    answer = f"started as attempt {attempt.n}"
-                else:
-                    answer = f"{key} could not be claimed"
+                answer, attempt = self._attempts.asked(books, one, self._running, self._epoch, now)
                 books.desk.answer(one.number, answer, now)
-            if job is not None and attempt is not None:
-                self._begin(job, attempt)
+            if attempt is not None:
+                self._begin(self._jobs[attempt.occurrence.key.job], attempt)
