@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
 import socket
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runbook.alert import AlertChange, ChangeKind, Notice
 from runbook.almanac import Almanac, Why, quieted
-from runbook.app import doors, phone, site, upkeep
+from runbook.app import answers, doors, phone, site, upkeep
 from runbook.app.drilling import Driller
 from runbook.app.reloading import Reloader
 from runbook.budget import Budget
@@ -223,8 +222,9 @@ class Daemon:
             Tools(
                 clock, self._gateway, self.monitor, lambda: doors.stream(config, clock), settings.symbols, settings.mode,
                 settings.mode.gateway, config.dashboard, lambda day: site.read_bot_trades(config, day),
-                lambda day: site.recorded_ticks(folder, day), self._report, self._keep_report, self._open_alerts, self.almanac.calendar, self._gateway,
-                back_up=lambda day: upkeep.back_up(self._config, self.store, day), held_back=self._held_back,
+                lambda day: site.recorded_ticks(folder, day), self._report, lambda report: answers.keep_report(folder, report),
+                lambda: answers.open_alerts(self.store), self.almanac.calendar, self._gateway,
+                back_up=lambda day: upkeep.back_up(self._config, self.store, day), held_back=lambda: answers.held_back(self.store, self.almanac.calendar(), clock.now()),
             )
         )  # fmt: skip
         self._compose_engine()
@@ -421,24 +421,8 @@ class Daemon:
         return quieted(self.monitor.view().session, now, watched)
 
     def _state(self) -> Mapping[str, Any]:
-        from runbook.feed.view import view
-
-        watching = self.monitor.view()
-        feed: dict[str, Any] = {"running": watching.running, "mode": str(watching.mode)}
-        if watching.state is not None:
-            seen = view(watching.state, watching.at)
-            feed |= {
-                "source": str(seen.source) if seen.source else None, "mode_for": round(seen.mode_for, 1),
-                "link": str(seen.link), "subscribed": watching.state.link.subscribed_at is not None,
-                "fault": seen.link_fault.reason if seen.link_fault else None,
-                "symbols": {
-                    v.instrument.symbol: {"ws": v.ws_ltp, "ws_age": v.ws_age and round(v.ws_age, 1), "rest": v.rest_ltp,
-                                          "rest_age": v.rest_age and round(v.rest_age, 1)}
-                    for v in seen.instruments
-                },
-            }  # fmt: skip
         said: dict[str, Any] = {
-            "feed": feed,
+            "feed": answers.feed(self.monitor.view()),
             "config": self._config.hash,
             "channels": list(self._config.secrets.channels),
         }
@@ -451,35 +435,4 @@ class Daemon:
         return said
 
     def _report(self, session: Session) -> Report:
-        from runbook.report import build
-
-        calendar = self.almanac.calendar()
-        facts = site.day_facts(self.store, calendar, session.date)
-        return build(
-            facts, calendar, self.clock.now(), self._config.jobs, self._config.settings.mode, self._config.hash
-        )
-
-    def _keep_report(self, report: Report) -> str:
-        from runbook.report import render_markdown, to_json
-
-        folder = self._config.database_path.parent / "reports"
-        folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in ((".md", render_markdown(report)), (".json", json.dumps(to_json(report), indent=1) + "\n")):
-            target = folder / f"{report.date}{suffix}"
-            draft = target.with_suffix(suffix + ".new")
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(target)  # a reader sees the old report or the new one, never half of one
-        return f"reports/{report.date}.md"
-
-    def _held_back(self) -> list[str]:
-        from runbook.report.asked import pause_words
-
-        now, zone = self.clock.now(), self.almanac.calendar().zone
-        with self.store.read() as books:
-            return [pause_words(pause, zone, now) for pause in books.pauses.held(now)]
-
-    def _open_alerts(self) -> list[str]:
-        with self.store.read() as books:
-            held = books.alerts.unresolved()
-        # READY is said because the broker is verified; that alert ends with the same run.
-        return [alert.title for alert in held if alert.rule != "broker.not_verified"]
+        return answers.report(self._config, self.store, self.almanac.calendar(), session, self.clock.now())
