@@ -1,24 +1,30 @@
 """The door to commands: argv lists in process groups of their own, bounded in time and size, ended to the last member.
 
-What a command starts ends with it. Only what leaves its process group on purpose (a daemon's own `setsid`) goes on; a service
-belongs to systemd, not to a command of ours.
+What a command starts ends with it, and it ends with runbook: beside each stands a guard (commands_guard.py) that sees to it when
+runbook is killed. Only what leaves its process group on purpose (a daemon's own `setsid`) goes on; a service belongs to
+systemd, not to a command of ours.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
+from runbook.adapters.commands_guard import OVER
 from runbook.clock import host_monotonic
 from runbook.command import Ended, Ending
 from runbook.redact import MASK
+
+log = logging.getLogger(__name__)
 
 MOST = 64 * 1024  # bytes kept of one command: of both streams the beginning and the end
 GRACE = 5.0  # seconds between TERM and KILL
@@ -29,6 +35,8 @@ _HURRY = 1.0  # seconds between TERM and KILL once the door is being closed
 _LINGER = 0.2  # seconds that a pipe is read on after the command has ended
 _KILLED = 2.0  # seconds that the kernel is given to end what was killed
 _CHUNK = 65536
+_GUARD = Path(__file__).with_name("commands_guard.py")
+_GUARD_ENDS = 1.0  # seconds
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR")
 
 
@@ -55,7 +63,7 @@ class ChildCommands:
             if self._closing.is_set():
                 return Ended(Ending.STOPPED)
             try:
-                group = _Group(argv, self._folder, self._environment(env))
+                group = _Group(argv, self._folder, self._environment(env), self._grace)
             except FileNotFoundError:
                 return Ended(Ending.NOT_FOUND, fault=f"there is no `{argv[0]}` on this host")
             except (OSError, ValueError) as exc:
@@ -134,12 +142,18 @@ class _Tail:
 class _Group:
     """One child and the process group it leads. The child is reaped last: until then its number is nobody else's."""
 
-    def __init__(self, argv: Sequence[str], folder: Path, environment: dict[str, str]) -> None:
-        self._child = subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-            start_new_session=True, close_fds=True, cwd=folder, env=environment,
-        )  # fmt: skip
+    def __init__(self, argv: Sequence[str], folder: Path, environment: dict[str, str], grace: float) -> None:
+        self._guard = _Guard(grace)  # before, so that it is told the number the moment there is one
+        try:
+            self._child = subprocess.Popen(
+                list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                start_new_session=True, close_fds=True, cwd=folder, env=environment,
+            )  # fmt: skip
+        except BaseException:
+            self._guard.close()
+            raise
         self.pid = self._child.pid
+        self._guard.watch(self.pid)
         self.tails = (_Tail(), _Tail())
         self._reaping = threading.Lock()
         self._poll = select.poll()
@@ -197,6 +211,7 @@ class _Group:
                 return None  # it hangs in the kernel, where no signal reaches it
             self.read(_TURN)
         with self._reaping:
+            self._guard.dismiss()  # before the number may be another's
             return self._child.wait()
 
     def signal(self, number: signal.Signals) -> None:
@@ -208,3 +223,40 @@ class _Group:
     def close(self) -> None:
         for pipe, _ in self._pipes.values():
             pipe.close()
+        self._guard.close()
+
+
+class _Guard:
+    """A process that ends a group when this one is gone. Where none can be started the command does without."""
+
+    def __init__(self, grace: float) -> None:
+        words = [sys.executable, "-I", "-S", str(_GUARD), str(grace)]
+        try:
+            self._child: subprocess.Popen[bytes] | None = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, bufsize=0,
+                start_new_session=True, cwd="/", env={},
+            )  # fmt: skip
+        except OSError as exc:
+            log.warning("a command runs without a guard: %s", exc.strerror)
+            self._child = None
+
+    def watch(self, group: int) -> None:
+        self._say(b"%d\n" % group)
+
+    def dismiss(self) -> None:
+        """There is nothing left to end."""
+        self._say(OVER)
+
+    def close(self) -> None:
+        if self._child is None:
+            return
+        try:
+            self._child.communicate(timeout=_GUARD_ENDS)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+    def _say(self, words: bytes) -> None:
+        if self._child is not None and self._child.stdin is not None:
+            with contextlib.suppress(OSError):  # somebody ended it
+                self._child.stdin.write(words)

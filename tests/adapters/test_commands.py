@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from runbook.ports import Commands
 from runbook.redact import Redactor
 from tests.fakes import until
 
+ROOT = Path(__file__).parents[2]
 SECRET = "key-of-the-desk-0123456789abcdef-xyz"  # of a length by which no cut is a whole number of them
 
 
@@ -213,3 +215,78 @@ def test_many_commands_at_once_do_not_wait_for_each_other(door, tmp_path):
 def _typed(tmp_path: Path) -> Commands:
     """Holds the door against its port; mypy reads it, nobody calls it."""
     return ChildCommands(Redactor(), tmp_path)
+
+
+OWNER = """
+import sys, threading
+from pathlib import Path
+from runbook.adapters.commands import ChildCommands
+from tests.fakes import until
+folder = Path(sys.argv[1])
+door = ChildCommands(str, folder, grace=0.3)
+other = threading.Thread(target=lambda: (folder / "ended").write_text(repr(door.run(sys.argv[2:], 60))))
+other.start()
+until((folder / "child.pid").exists, "the command does not begin")
+door.run(["true"], 20)  # one begins after the other: by now the first has its guard
+(folder / "begun").touch()
+other.join()
+"""
+KEEPS_ON = "trap '' TERM\nsleep 60 & echo $! > grandchild.pid; echo $$ > child.pid; wait; wait"
+HEARS = (
+    "trap 'echo heard > heard; kill $!; exit 0' TERM\nsleep 60 & echo $! > grandchild.pid; echo $$ > child.pid; wait"
+)
+
+
+def owner(folder: Path, text: str) -> subprocess.Popen[bytes]:
+    """A process of its own that runs a command, as runbook does; the command writes child.pid."""
+    made = subprocess.Popen([sys.executable, "-c", OWNER, str(folder), script(folder, text)], cwd=ROOT)
+    until((folder / "begun").exists, "the command does not begin")
+    return made
+
+
+@pytest.mark.parametrize("text", [KEEPS_ON, HEARS])
+def test_when_runbook_is_killed_its_command_ends_with_everything_it_started(tmp_path, text):
+    killed = owner(tmp_path, text)
+    pids = [pid_in(tmp_path / "child.pid"), pid_in(tmp_path / "grandchild.pid")]
+    killed.kill()
+    killed.wait(10)
+    until(lambda: not any(map(alive, pids)), f"one of {pids} lives on")
+    assert (tmp_path / "heard").exists() == (text is HEARS), "it was asked before it was made to"
+
+
+def test_a_command_whose_guard_was_killed_runs_on_and_ends_as_ever(tmp_path):
+    held = owner(tmp_path, "echo $$ > child.pid; until [ -e go ]; do sleep 0.02; done; echo done")
+    guards = [pid for pid in children_of(held.pid) if b"commands_guard.py" in words_of(pid)]
+    assert len(guards) == 1
+    os.kill(guards[0], signal.SIGKILL)
+    (tmp_path / "go").touch()
+    assert held.wait(20) == 0
+    assert "out='done" in (tmp_path / "ended").read_text()
+
+
+def test_no_guard_is_left_when_commands_are_over(door):
+    before = set(children_of(os.getpid()))
+    door.run(["true"], 20)
+    door.run(["no-such-program"], 20)
+    door.run(python("import time; time.sleep(60)"), 0.1)
+    assert set(children_of(os.getpid())) == before
+
+
+def test_a_stopped_runbook_is_not_a_dead_one(tmp_path):
+    """SIGSTOP, a suspended laptop: the command goes on, as its time does."""
+    held = owner(tmp_path, "echo $$ > child.pid; until [ -e go ]; do sleep 0.02; done; echo on > on")
+    held.send_signal(signal.SIGSTOP)
+    (tmp_path / "go").touch()
+    until((tmp_path / "on").exists, "the command does not go on")
+    held.send_signal(signal.SIGCONT)
+    assert held.wait(20) == 0
+    assert "out='" in (tmp_path / "ended").read_text()
+
+
+def children_of(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for file in found for word in file.read_text(encoding="utf-8").split()]
+
+
+def words_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
