@@ -158,6 +158,10 @@ class Ask:
             return None
         return replace(self, state=AskState.DEFAULTED, answer=self.default, at=now)
 
+    def as_of(self, now: datetime) -> Ask:
+        """The ask as it stands at `now`, whether or not a daemon lives to write that down."""
+        return replace(late, at=self.deadline) if (late := self.expired(now)) else self
+
     def void(self, why: str, now: datetime) -> Ask:
         """The ask closed by itself: nothing is left to answer."""
         return replace(self, state=AskState.VOID, at=now, note=why)

@@ -13,6 +13,7 @@ import pytest
 from runbook import app
 from runbook.alert import Severity
 from runbook.alerts_screen import alerts_json, render_alerts, render_silences, silences_json, told_where
+from runbook.ask import Ask, AskKind
 from runbook.cli import main
 from runbook.clock import SystemClock
 from runbook.outbox import Kind, Row, State
@@ -21,7 +22,7 @@ from runbook.ports import Message
 from runbook.report.delivery import alert_parts
 from runbook.session import INDIA
 from tests.alert_desk import AlertDesk
-from tests.fakes import at, calendar
+from tests.fakes import MONDAY, at, calendar
 
 SITE = """\
 version: 1
@@ -160,3 +161,25 @@ def test_the_status_says_who_has_seen_it_and_what_is_kept_back(desk):
     rows = status_json(facts)["alerts"]
     assert [(r["acked"], r["muted"]) for r in rows] == [(True, None), (False, "silenced by cli:me: known")]
     assert rows[0].keys() <= keys("status --json")
+
+
+def test_an_ask_whose_time_is_over_waits_for_nobody_although_no_daemon_has_closed_it(desk, capsys):
+    now = desk.now.replace(microsecond=0)  # the ledger keeps milliseconds
+    asked, over = now - timedelta(minutes=9), now - timedelta(minutes=4)
+    with desk.store.write() as books:
+        made = Ask("k", AskKind.APPROVAL, MONDAY, "restart", "Restart?", ("yes", "no"), "no", {}, asked, over)
+        books.asks.open(made)
+        books.asks.open(replace(made, key="l", name="other", deadline=desk.now + timedelta(hours=1)))
+    code, said = run(desk, capsys, "asks")
+    first, other = said.split("\n\n")
+    assert code == 0
+    assert "unanswered, so no: the safe default" in first
+    assert "runbook answer" not in first
+    assert "runbook answer 2 yes | no" in other
+    closed, waiting = json.loads(run(desk, capsys, "asks", "--json")[1])
+    assert (closed["state"], closed["answer"], closed["by"]) == ("defaulted", "no", None)
+    assert closed["at"] == over.astimezone(INDIA).isoformat()
+    assert waiting["state"] == "open"
+    status = json.loads(run(desk, capsys, "status", "--json")[1])
+    assert [ask["name"] for ask in status["asks"]] == ["other"]
+    assert not [why for why in status["reasons"] if "restart waits" in why]

@@ -56,6 +56,14 @@ def test_what_was_asked_about_another_state_of_things_is_void():
     assert ask().answered("done", "cli:asha", at("08:50"), evidence=dict(EVIDENCE)).answer == "done"
 
 
+def test_as_of_its_deadline_it_is_closed_at_that_instant_whenever_one_looks():
+    assert ask().as_of(at("15:39")) == ask()
+    late = ask().as_of(at("17:00"))
+    assert (late.state, late.answer, late.at) == (AskState.DEFAULTED, "not_done", at("15:40"))
+    done = ask().answered("done", "cli:asha", at("08:50"))
+    assert done.as_of(at("17:00")) == done
+
+
 def test_at_the_deadline_the_safe_default_holds_and_not_before():
     assert ask().expired(at("15:40") - timedelta(milliseconds=1)) is None
     late = ask().expired(at("15:40"))

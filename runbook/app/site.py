@@ -198,7 +198,8 @@ def status_facts(config: Config, store: Store, calendar: SessionCalendar, now: d
     with store.read() as books:
         lease, alerts, unsent = books.desk.lease(), books.alerts.unresolved(), books.alerts.unsent()
         known = books.ledger.sessions(1)
-        asks, pauses = books.asks.waiting(), books.pauses.held(now)
+        asks = [ask for ask in books.asks.waiting() if ask.as_of(now).open]
+        pauses = books.pauses.held(now)
     shown = calendar.today(now)
     if calendar.day(shown).session is None and known and (newest := calendar.session_at(now)) is not None:
         shown = newest.date

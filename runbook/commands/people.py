@@ -7,7 +7,6 @@ import json
 import sys
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from runbook import app, people
 from runbook.ask import Ask
@@ -18,9 +17,6 @@ from runbook.fault import nearest
 from runbook.pause import ALL
 from runbook.people.asks import request_check
 from runbook.report.asked import ask_json, ask_lines
-
-if TYPE_CHECKING:
-    pass
 
 _BROKER = "verify_broker"
 _NEWEST = 50  # of asks that `--all` shows
@@ -33,7 +29,9 @@ def asks(args: argparse.Namespace) -> int:
     with ledger(config) as store:
         zone = app.almanac(config, store).calendar().zone
         with store.read() as books:
-            held: Sequence[Ask] = books.asks.newest(_NEWEST) if args.all else books.asks.waiting()
+            found: Sequence[Ask] = books.asks.newest(_NEWEST) if args.all else books.asks.waiting()
+    now = SystemClock().now()
+    held = [ask.as_of(now) for ask in found]
     if args.json:
         print(json.dumps([ask_json(ask, zone) for ask in held], indent=1))
     elif not held:
