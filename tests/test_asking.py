@@ -21,8 +21,8 @@ from runbook.finding import Finding
 from runbook.job import Found, IfLate, JobSpec, OnAbandoned, Verdict
 from runbook.run import State
 from runbook.trigger import Anchor
+from tests.engine_world import World, job, make, verify
 from tests.fakes import MONDAY, TUESDAY, at, calendar, session, until
-from tests.test_engine import World, job, make, verify
 
 __all__ = ["make"]  # the fixture
 

@@ -21,9 +21,9 @@ from runbook.errors import JobFailed
 from runbook.heartbeat import Word
 from runbook.job import Found, JobSpec, Verdict
 from runbook.session import SessionCalendar
+from tests.engine_world import BAD, OK, World, job, verify
 from tests.fakes import MONDAY, TUESDAY, WEDNESDAY, at, calendar, session, until
 from tests.manager import Manager
-from tests.test_engine import BAD, OK, World, job, verify
 
 _RENEWED = timedelta(seconds=10)  # after which the lease is due again
 

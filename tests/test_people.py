@@ -19,8 +19,8 @@ from runbook.pause import Pause, pause_of
 from runbook.people import parse_until
 from runbook.run import State
 from runbook.session import INDIA
+from tests.engine_world import World, job, make, often, verify
 from tests.fakes import MONDAY, TUESDAY, at, ledger_file, session
-from tests.test_engine import World, job, make, often, verify
 
 __all__ = ["make"]  # the fixture
 

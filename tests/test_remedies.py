@@ -23,9 +23,9 @@ from runbook.redact import Redactor
 from runbook.remedy import Action, Checked, Did, Remedy, Said, When
 from runbook.run import State
 from tests.adapters.test_commands import alive, pid_in, script
+from tests.engine_world import OK, World, job
+from tests.engine_world import make as make_world
 from tests.fakes import MONDAY, TUESDAY, at, until
-from tests.test_engine import OK, World, job
-from tests.test_engine import make as make_world
 
 __all__ = ["make_world"]
 

@@ -8,9 +8,9 @@ import pytest
 
 from runbook.clock import host_monotonic
 from runbook.sweeper import EXIT_CODE, Sweeper
+from tests.engine_world import World, job
+from tests.engine_world import make as make_world
 from tests.fakes import until
-from tests.test_engine import World, job
-from tests.test_engine import make as make_world
 
 __all__ = ["make_world"]
 
