@@ -15,6 +15,7 @@ import trustme
 
 from runbook.adapters.openalgo import OpenAlgo
 from runbook.adapters.ticks import OpenAlgoStream, Patience
+from runbook.adapters.trust import authorities
 from runbook.budget import Budget
 from runbook.clock import SystemClock, host_monotonic
 from runbook.errors import GatewayUnreachable
@@ -56,10 +57,21 @@ def stream_over(context: ssl.SSLContext, stop: threading.Event) -> Callable[[soc
     return talk
 
 
+NAMES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of these tests names no authority by itself."""
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_stream_reads_every_tick_over_tls_and_closes_at_once(
-    context: ssl.SSLContext, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    name: str, context: ssl.SSLContext, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    monkeypatch.setenv(name, str(certificate[0]))
     heard = Heard()
     stop = threading.Event()
     with raw_server(stream_over(context, stop)) as port:
@@ -106,7 +118,11 @@ def test_a_tls_handshake_that_never_ends_is_given_up() -> None:
         stop.set()
 
 
-def test_rest_over_tls_answers_and_keeps_its_deadline(context: ssl.SSLContext, certificate: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_rest_over_tls_answers_and_keeps_its_deadline(
+    name: str, context: ssl.SSLContext, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, str(certificate[0]))
     stop = threading.Event()
     body = b'{"status":"success","data":{"broker":"angel"}}'
 
@@ -121,7 +137,6 @@ def test_rest_over_tls_answers_and_keeps_its_deadline(context: ssl.SSLContext, c
 
     with raw_server(talk) as port:
         gateway = OpenAlgo(f"https://127.0.0.1:{port}", KEY, SystemClock(), connect_timeout=2, read_timeout=2)
-        gateway._transport._session.verify = str(certificate[0])
         assert gateway.ping(Budget(5)) == "angel"
         began = host_monotonic()
         with pytest.raises(GatewayUnreachable, match="not complete"):
@@ -153,3 +168,13 @@ def test_https_to_a_port_without_tls_says_so() -> None:
         with pytest.raises(GatewayUnreachable, match="TLS failed"):
             gateway.ping(Budget(5))
         gateway.close()
+
+
+def test_an_authority_that_is_no_file_is_said_and_does_not_stand_for_the_usual_ones(
+    monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/gone.pem")
+    assert authorities() is None
+    assert "SSL_CERT_FILE names /gone.pem, which is no file" in caplog.text
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    assert authorities() == str(certificate[0])

@@ -14,6 +14,7 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError, Protocol
 
 from runbook.adapters.openalgo.address import parsed, shown
 from runbook.adapters.paced import PacedAdapter, Wait, causes, within
+from runbook.adapters.trust import authorities
 from runbook.budget import Budget, BudgetSpent
 from runbook.clock import host_monotonic
 from runbook.errors import BadAnswer, GatewayError, GatewayUnreachable, UsageError
@@ -22,7 +23,10 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 8 * 1024 * 1024
 _SLOW = "OpenAlgo is up but hangs, or its broker does: see its log (`journalctl -u openalgo`); restart the unit if it stays so"
-_TLS = "is `openalgo.url` right about http:// and https://, and the certificate valid?"
+_TLS = (
+    "is `openalgo.url` right about http:// and https://, and the certificate valid? Where your own authority signed it, "
+    "SSL_CERT_FILE in the environment names its PEM file"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Transport:
         self._read = read_timeout
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no netrc from the environment: the key goes to this address only
+        self._session.verify = authorities() or True
         self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "runbook"})
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = PacedAdapter(pool_connections=1, pool_maxsize=8)

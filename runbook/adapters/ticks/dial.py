@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import websocket
 
+from runbook.adapters.trust import authorities
 from runbook.errors import StreamClosed
 from runbook.feed.events import ConnectFailed
 
@@ -71,7 +72,7 @@ class Dial:
             if self._given_up.is_set():
                 raise NotConnected(None)
             if self._url.startswith("wss:"):
-                context = ssl.create_default_context()
+                context = ssl.create_default_context(cafile=authorities())
                 host = urlsplit(self._url).hostname
                 tls = context.wrap_socket(self.socket, server_hostname=host, do_handshake_on_connect=False)
                 self.socket = tls
@@ -109,7 +110,8 @@ class Dial:
             return self._failed(f"no WebSocket at that address: HTTP {e.status_code}", hint="check `openalgo.stream`")
         if isinstance(e, ssl.SSLError):
             return self._failed(
-                f"TLS failed: {e.reason or e}", hint="is `openalgo.stream` right about ws:// and wss://?"
+                f"TLS failed: {e.reason or e}",
+                hint="is `openalgo.stream` right about ws:// and wss://? Where your own authority signed the certificate, SSL_CERT_FILE names it",
             )
         return self._failed(f"no connection: {said_of(e)}")
 
