@@ -249,7 +249,7 @@ def test_a_restored_ledger_is_the_copy_and_the_present_one_is_kept(config, store
     aside = app.restore(config, copied, NOW, agreed)
     assert agreed.heard == [(prove(copied).total, {"request": 2})]
     assert aside is not None
-    with Store(config.database_path).read() as books:
+    with closing(Store(config.database_path)) as restored, restored.read() as books:
         assert len(books.ledger.session(facts.day.date)) == 10
         assert books.desk.open_requests() == []  # what was asked that day is not done today
         answered = books.desk.request(1)
@@ -258,7 +258,7 @@ def test_a_restored_ledger_is_the_copy_and_the_present_one_is_kept(config, store
         held = books.desk.lease()
         assert held is not None
         assert held.epoch == 2  # never smaller than it was
-    with Store(aside).read() as books:
+    with closing(Store(aside)) as before, before.read() as books:
         assert len(books.desk.open_requests()) == 3
     assert prove(config.database_path).faults == ()
 
@@ -307,7 +307,8 @@ def test_a_database_that_cannot_be_read_is_replaced_and_kept_all_the_same(config
     assert [lost for _, lost in agreed.heard] == [None]
     assert aside is not None
     assert aside.read_text().startswith("nothing of it")
-    Store(config.database_path).check()
+    with closing(Store(config.database_path)) as restored:
+        restored.check()
 
 
 def test_where_there_is_no_database_a_copy_becomes_it(config, store):
@@ -316,7 +317,8 @@ def test_where_there_is_no_database_a_copy_becomes_it(config, store):
     for file in config.site.glob("runbook.db*"):
         file.unlink()
     assert app.restore(config, copied, NOW, lambda _proof, lost: lost == {}) is None
-    Store(config.database_path).check()
+    with closing(Store(config.database_path)) as restored:
+        restored.check()
 
 
 def test_a_copy_by_hand_takes_no_name_that_is_taken(config, store):
