@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -23,7 +24,9 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 CONNECTIONS = 1_000
 
 
-def test_a_thousand_connections_leave_threads_descriptors_and_memory_as_they_were():
+def test_a_thousand_connections_leave_threads_descriptors_and_memory_as_they_were(
+    record_property: Callable[[str, object], None],
+):
     """The client in a process of its own, so that nothing else opens or closes anything there."""
     numbers = itertools.count()
 
@@ -60,6 +63,8 @@ def test_a_thousand_connections_leave_threads_descriptors_and_memory_as_they_wer
     counted = [tuple(map(int, line.split()[1:])) for line in done.stdout.splitlines() if line.startswith("counted ")]
     made, threads, descriptors, kib = zip(*counted, strict=True)
     assert made[-1] == CONNECTIONS
+    said = f"threads {min(threads)} to {max(threads)}, descriptors {min(descriptors)} to {max(descriptors)}, {kib[0]} -> {kib[-1]} KiB"
+    record_property("figure", f"{CONNECTIONS} connections: {said}")
     early = 4  # 200 connections: what is cached has been
     assert max(threads[early:]) <= max(threads[:early]), threads
     assert max(descriptors[early:]) <= max(descriptors[:early]), descriptors
