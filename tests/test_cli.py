@@ -144,6 +144,8 @@ def test_the_version_is_the_distribution_s(say):
         (["report", "--session", "26.12.2025"], "is no date"),
         (["answer", "x", "yes"], "'x' is no number; accepted: 1 or more, for example 3"),
         (["ack", "0"], "'0' is no number"),
+        (["drill", "feed", "--within", "0s"], "'0s' is no time at all"),
+        (["drill", "feed", "--within", "5"], "has no unit"),
         (["plan", "--next", "many"], "'many' is no whole number; accepted: for example 5"),
         (["report", "--format", "pdf"], "invalid choice: 'pdf'"),
         (["config"], "required: what"),
