@@ -58,9 +58,7 @@ class Sweeper:
         while not self._stop.wait(self._every):
             now = host_monotonic()
             if now - looked > 3 * self._every:
-                awake = (
-                    now  # the whole process stood still (a stopped process, a host that slept): that is no hung engine
-                )
+                awake = now  # the whole process stood still (SIGSTOP, a host that slept): that is no hung engine
             looked = now
             silent = now - max(self._turned(), awake)
             if silent > self._limit:

@@ -10,9 +10,7 @@ from runbook.feed.table import Mode
 from runbook.feed.verdict import Health, Hop, Rung, Verdict, ladder
 from runbook.spans import span
 
-_NEXT_CANDLE = (
-    70.0  # seconds after which a market that trades has begun another 1-minute candle, and a broker serves it
-)
+_NEXT_CANDLE = 70.0  # seconds: by then a market that trades has begun another 1-minute candle, and a broker serves it
 _OUT = (Mode.FALLBACK, Mode.BLIND)
 NO_READER = (
     "report the frames to whoever maintains runbook: `runbook doctor --bundle FILE`; prices come over REST meanwhile"

@@ -260,9 +260,7 @@ class State:
     checked: Checked = field(default_factory=Checked)
     candle: Candle | None = None
     candle_asked: float | None = None
-    candles_prompt: bool = (
-        False  # while ticks flowed the newest candle was a fresh one: an old one means something here
-    )
+    candles_prompt: bool = False  # while ticks flowed the newest candle was fresh: an old one means something here
     late: Mapping[Instrument, Late] = field(default_factory=dict)
     garbled: int = 0  # frames that are no ticks, since the last tick
     garbled_at: float | None = None

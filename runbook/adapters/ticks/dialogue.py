@@ -23,9 +23,7 @@ from runbook.redact import words
 
 Frame = Mapping[str, Any]
 
-LTP = (
-    1  # the cheapest mode, and every broker has it; a richer tick that another client asked for reaches us all the same
-)
+LTP = 1  # the cheapest mode, which every broker has; a richer tick that another client asked for reaches us too
 # frames that are true and say nothing of the market
 _QUIET = frozenset({"order_update", "pong", "ping", "unsubscribe", "broker_info", "unsubscribe_orders"})
 _NAME = 64  # characters: no symbol is longer
