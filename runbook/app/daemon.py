@@ -25,7 +25,7 @@ from runbook.errors import CalendarError, ConfigError, EngineGone, RunbookError
 from runbook.feed.policy import Policy
 from runbook.feed.table import Mode
 from runbook.market import Instrument
-from runbook.ports import Commands, TickStream
+from runbook.ports import Commands
 from runbook.session import Session
 from runbook.sweeper import Sweeper
 from runbook.teller import Voice, rows_for
@@ -201,7 +201,7 @@ class Daemon:
         folder = config.database_path.parent
         self._gateway = doors.gateway(config, clock)
         ticks = doors.stream(config, clock, orders="orders" in settings.feed.follow)
-        self._relay = relay = self._make_relay(ticks)
+        self._relay = relay = doors.relay(config, clock, lambda: self.monitor, ticks)
         policy = self._hooks.policy(site.policy_of(config))
         self.monitor = Monitor(
             FeedParts(
@@ -296,22 +296,6 @@ class Daemon:
                 self.almanac.calendar, self.hand, config.settings.mode, config.settings.rest.max_per_hour,
                 os.getpid(), str(self._hooks.log.resolve()) if self._hooks.log else None,
             )
-        )  # fmt: skip
-
-    # -- the relay ---------------------------------------------------------------------------------------------------
-
-    def _make_relay(self, ticks: TickStream) -> Relay | None:
-        """The relay for the bot, where one is configured; it does not listen yet."""
-        from runbook.adapters.relay import Relay
-        from runbook.monitor import MOST_WATCHED
-
-        address, key = self._config.settings.feed.relay, self._config.secrets.api_key
-        if address is None or key is None:
-            return None
-        return Relay(
-            address, key, self.clock, lambda: self.monitor.view().state,
-            wanted=lambda new: self.monitor.follow(new, "a client of the relay asks for it"),
-            on_clients=lambda count: ticks.hurry(count > 0), most_symbols=MOST_WATCHED,
         )  # fmt: skip
 
     def _open_relay(self) -> None:

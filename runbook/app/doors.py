@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from runbook.adapters.host import Host
     from runbook.adapters.openalgo import OpenAlgo
     from runbook.adapters.pulsefile import PulseFile
+    from runbook.adapters.relay import Relay
     from runbook.adapters.systemd import Systemd
     from runbook.doctor import Knock
     from runbook.follower import Sources
+    from runbook.monitor import Monitor
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,21 @@ def stream(config: Config, clock: Clock, *, orders: bool = False, often: bool = 
     assert config.secrets.api_key is not None
     patience = Patience(connect=3.0, reply=6.0, ping_every=1.5, pong_within=2.0) if often else Patience()
     return OpenAlgoStream(config.stream_url, config.secrets.api_key, clock, patience, orders=orders)
+
+
+def relay(config: Config, clock: Clock, monitor: Callable[[], Monitor], ticks: TickStream) -> Relay | None:
+    """The relay for the bot, where one is configured; it does not listen yet."""
+    from runbook.adapters.relay import Relay
+    from runbook.monitor import MOST_WATCHED
+
+    address, key = config.settings.feed.relay, config.secrets.api_key
+    if address is None or key is None:
+        return None
+    return Relay(
+        address, key, clock, lambda: monitor().view().state,
+        wanted=lambda new: monitor().follow(new, "a client of the relay asks for it"),
+        on_clients=lambda count: ticks.hurry(count > 0), most_symbols=MOST_WATCHED,
+    )  # fmt: skip
 
 
 def knock(url: str) -> Knock:
