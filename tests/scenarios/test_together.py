@@ -19,6 +19,7 @@ from tests.together_world import LOOKS, Desk
 PATIENCES = (30.0, 60.0, 90.0)
 _HOST = 8.0  # seconds of the clock that a busy host may cost; a bot that is held up loses its whole patience once more
 _NEAR = ((20.0, 40.0), (84.0, 106.0))  # when seconds decide: runbook leaves and a quick bot comes; runbook returns
+_A_WHILE = 12.0  # seconds of the clock in which ticks would have come
 AT_ONCE = 4
 
 
@@ -34,9 +35,18 @@ class Seen:
 
 
 def play(
-    patience: float | None, policy: Policy | None, *, seconds: float, future: bool = True, returns: bool = False
+    patience: float | None,
+    policy: Policy | None,
+    *,
+    seconds: float,
+    future: bool = True,
+    returns: bool = False,
+    opens: int | None = None,
 ) -> Seen:
-    """Mute the stream until a new broker connection, and let `seconds` pass or the bot have its ticks (and runbook, if it `returns`)."""
+    """Mute the stream until a new broker connection, and let `seconds` pass or the bot have its ticks (and runbook, if it `returns`).
+
+    With `opens` it is over a while after the bot has opened so often.
+    """
     with ExitStack() as stack:
         desk = Desk(stack, patience, policy, future=future)
         desk.mute()
@@ -44,6 +54,9 @@ def play(
         def over() -> bool:
             if desk.since >= seconds:
                 return True
+            opened = [t for t in desk.bot.opened if t > desk.muted]
+            if opens is not None and len(opened) >= opens:
+                return desk.clock.monotonic() > opened[-1] + _A_WHILE
             healed = desk.healed is not None
             return healed and (not returns or desk.modes[-1][1] is Mode.LIVE)
 
@@ -62,7 +75,7 @@ PLAYS: dict[str, Callable[[], Seen]] = {
     **{f"alone {n:g}": partial(play, n, None, seconds=n + 30) for n in PATIENCES},
     **{f"together {n:g}": partial(play, n, Policy(), seconds=240, returns=True) for n in PATIENCES},
     "index only": lambda: play(30, Policy(), seconds=80, future=False),
-    "in a hurry": lambda: play(60, Policy(stay_away=2.0), seconds=140),
+    "in a hurry": lambda: play(60, Policy(stay_away=2.0), seconds=300, opens=2),
     "two minutes": partial(play, 120, Policy(), seconds=300),
     "a bot that waits": lambda: play(None, Policy(), seconds=118),
 }
