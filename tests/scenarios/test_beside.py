@@ -106,9 +106,13 @@ def test_the_view_goes_on_until_it_is_told_to_stop(serving: Serving, tmp_path: P
     command = [sys.executable, "-m", "runbook", "--site", str(serving.site.folder), "feed", "watch"]
     with shown.open("wb") as out:
         child = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, env=clean())
-    wait_until("three views", lambda: shown.read_text().count("LIVE") >= 3)
-    child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=10)
+    try:
+        wait_until("three views", lambda: shown.read_text().count("LIVE") >= 3)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=10)
+    finally:
+        child.kill()
+        child.wait()
     assert (child.returncode, said) == (0, b"")
 
 
