@@ -178,3 +178,13 @@ def test_an_authority_that_is_no_file_is_said_and_does_not_stand_for_the_usual_o
     assert "SSL_CERT_FILE names /gone.pem, which is no file" in caplog.text
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     assert authorities() == str(certificate[0])
+
+
+def test_without_tls_nobody_is_told_of_authorities(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/gone.pem")
+    OpenAlgo("http://127.0.0.1:5000", KEY, SystemClock()).close()
+    assert caplog.text == ""
+    OpenAlgo("https://127.0.0.1:5000", KEY, SystemClock()).close()
+    assert "/gone.pem" in caplog.text

@@ -86,7 +86,8 @@ class Transport:
         self._read = read_timeout
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no netrc from the environment: the key goes to this address only
-        self._session.verify = authorities() or True
+        if parts.scheme == "https":
+            self._session.verify = authorities() or True
         self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "runbook"})
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = PacedAdapter(pool_connections=1, pool_maxsize=8)
